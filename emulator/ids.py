@@ -26,8 +26,8 @@ class IdSource:
     """Makes every identifier; the same seed gives the same sequence."""
 
     def __init__(self, seed: int | None = None) -> None:
-        self._random = random.Random(seed) if seed is not None else (
-            random.SystemRandom()
+        self._random = (
+            random.Random(seed) if seed is not None else (random.SystemRandom())
         )
 
     def hex(self, digits: int) -> str:

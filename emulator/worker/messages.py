@@ -1,0 +1,378 @@
+"""Commands down, reports up: all that control and a media worker share.
+
+On the wire each message is a 4-byte big-endian length and an orjson array
+``[type name, fields]``. Fields are JSON values; nested options travel as mappings whose
+keys are the fields of the options class of their room, so that this module needs to
+import none of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import orjson
+
+from emulator.errors import LocalProtocolError
+from emulator.events import JsonValue
+
+_LENGTH = struct.Struct("!I")
+# A command or report is small; a length beyond this means that the link is corrupt.
+MAX_FRAME_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class MediaParams:
+    """What offer and answer agreed on for one RTP leg.
+
+    Attributes:
+        codec: ``PCMU`` or ``PCMA``.
+        payload_type: RTP payload type of the codec, both ways.
+        telephone_event_payload_type: As negotiated, or None when the peer has no
+            RFC 4733.
+        ptime_ms: Packet duration towards the peer.
+        remote_ip, remote_port: The peer's SDP address. Nothing is sent there before
+            latching unless ``send_before_latch``.
+        allowed_source_ips: Addresses that may latch; empty allows any.
+        send, receive: The negotiated direction, seen from us (RFC 3264 §6.1).
+        send_before_latch: True when the SDP address is trusted, so that audio may
+            start before the first packet of the peer.
+    """
+
+    codec: str
+    payload_type: int
+    telephone_event_payload_type: int | None
+    remote_ip: str
+    remote_port: int
+    ptime_ms: int = 20
+    allowed_source_ips: tuple[str, ...] = ()
+    send: bool = True
+    receive: bool = True
+    send_before_latch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """First command: the ports and options of this worker.
+
+    ``options`` are the fields of ``worker.engine.EngineOptions``.
+    """
+
+    worker: int
+    bind_ip: str
+    rtp_port_min: int
+    rtp_port_max: int
+    options: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Heartbeat; answered by ``Pong`` with the same number."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddLeg:
+    """Open an RTP port for a leg; answered by ``LegAdded`` or ``LegFailed``.
+
+    ``media`` is None while our own offer waits for its answer.
+    """
+
+    leg_id: str
+    call_sid: str
+    media: MediaParams | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateLeg:
+    """New media parameters: an answer to our offer, a re-INVITE, hold or resume."""
+
+    leg_id: str
+    media: MediaParams
+
+
+@dataclass(frozen=True, slots=True)
+class StartLeg:
+    """The call is answered and acknowledged: packets may flow, timers start."""
+
+    leg_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveLeg:
+    """End a leg, its prompts and streams; answered by ``LegRemoved``.
+
+    Streams that are open get ``stop`` with ``stop_reason`` first.
+    """
+
+    leg_id: str
+    stop_reason: str = "callended"
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """Queue a prompt; answered by ``PlayEnded``.
+
+    Exactly one of ``path`` (WAV or MP3), ``silence_ms`` and ``tone`` (name of a built-in
+    prompt) is given.
+    """
+
+    leg_id: str
+    play_id: str
+    path: str | None = None
+    silence_ms: int | None = None
+    tone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StopPlay:
+    """Cut a prompt; its ``PlayEnded`` says ``stopped``."""
+
+    leg_id: str
+    play_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendDigits:
+    """Send RFC 4733 digits to the peer; answered by ``DigitsSent``."""
+
+    leg_id: str
+    digits: str
+    duration_ms: int = 100
+    gap_ms: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class InjectDigit:
+    """A digit that came by signalling (SIP INFO), merged with those of RTP."""
+
+    leg_id: str
+    digit: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStream:
+    """Dial a bot and join it to a leg.
+
+    Attributes:
+        url: ``ws://`` or ``wss://``, userinfo included: the worker turns it into an
+            Authorization header and never reports it.
+        two_way: True for Voicebot, False for a one-way Stream.
+        options: The fields of ``stream.options.StreamOptions``.
+        from_, to: As the bot shall read them in ``start``.
+    """
+
+    leg_id: str
+    stream_sid: str
+    call_sid: str
+    account_sid: str
+    url: str
+    from_: str
+    to: str
+    custom_parameters: Mapping[str, str] = field(default_factory=dict)
+    sample_rate_hz: int = 8000
+    codec: str = "pcm_s16le"
+    two_way: bool = True
+    options: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CloseStream:
+    """End a stream from our side; ``StreamEnded`` follows."""
+
+    stream_sid: str
+    reason: str = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Stop every stream and leg with ``reason``, then exit."""
+
+    reason: str = "callended"
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """First report: the worker's code is loaded and its loop runs."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """The engine stands; legs may be added."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """Answer to ``Ping``."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class LegAdded:
+    """The leg's RTP port is open."""
+
+    leg_id: str
+    rtp_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class LegFailed:
+    """No port for the leg; ``reason`` names the setting that limits it."""
+
+    leg_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegRemoved:
+    """The leg is gone; its counters."""
+
+    leg_id: str
+    stats: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class PlayEnded:
+    """A prompt is over.
+
+    ``outcome`` is ``played``, ``stopped`` (by command), ``leg_removed`` or ``failed``
+    (then ``error`` says why).
+    """
+
+    leg_id: str
+    play_id: str
+    outcome: str
+    played_ms: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DigitsSent:
+    """All digits of a ``SendDigits`` went out."""
+
+    leg_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DigitPressed:
+    """The caller pressed and released a key; one report per press."""
+
+    leg_id: str
+    digit: str
+    duration_ms: int
+    at_s: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class RtpSilent:
+    """No RTP from the peer for the configured time."""
+
+    leg_id: str
+    silent_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """A stream is over, or never came to be.
+
+    Attributes:
+        status: ``completed``, ``failed`` or ``cancelled`` (streaming spec §5).
+        disconnected_by: ``bot``, ``user`` or ``NA``.
+        error: ``3009 …`` text on failure, else None.
+        duration_s: From ``start`` to the end; 0 on failure.
+        closed_first: ``bot``, ``platform`` or ``network``; None if never open.
+    """
+
+    stream_sid: str
+    status: str
+    disconnected_by: str
+    error: str | None
+    duration_s: float
+    close_code: int | None
+    close_reason: str
+    closed_first: str | None
+    stats: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An entry for the timeline that control does not act on.
+
+    ``leg_id`` tells whose timeline; kinds are those of ``events.EVENT_KINDS``.
+    """
+
+    leg_id: str
+    kind: str
+    at_s: float
+    data: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+Command: TypeAlias = (
+    Configure | Ping | AddLeg | UpdateLeg | StartLeg | RemoveLeg | Play | StopPlay
+    | SendDigits | InjectDigit | OpenStream | CloseStream | Drain
+)  # fmt: skip
+Report: TypeAlias = (
+    Alive | Configured | Pong | LegAdded | LegFailed | LegRemoved | PlayEnded
+    | DigitsSent | DigitPressed | RtpSilent | StreamEnded | Happened
+)  # fmt: skip
+Message: TypeAlias = Command | Report
+
+_TYPES: dict[str, type[Any]] = {
+    cls.__name__: cls for cls in (*Command.__args__, *Report.__args__)
+}
+
+
+def pack_message(message: Message) -> bytes:
+    """Return the length-prefixed frame of ``message``."""
+    body = orjson.dumps([type(message).__name__, message])
+    return _LENGTH.pack(len(body)) + body
+
+
+def _unpack_body(body: bytes) -> Message:
+    name, fields = orjson.loads(body)
+    cls = _TYPES[name]
+    if fields.get("media") is not None:
+        media = fields["media"]
+        media["allowed_source_ips"] = tuple(media["allowed_source_ips"])
+        fields["media"] = MediaParams(**media)
+    message: Message = cls(**fields)
+    return message
+
+
+class MessageReader:
+    """Cuts a byte stream into messages; keeps the rest for the next bytes."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """Yield every message that is complete once ``data`` has arrived.
+
+        Raises:
+            LocalProtocolError: The peer sent an absurd length; both ends are ours.
+        """
+        self._buffer += data
+        while len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            if length > MAX_FRAME_BYTES:
+                raise LocalProtocolError(f"worker link frame of {length} bytes")
+            end = _LENGTH.size + length
+            if len(self._buffer) < end:
+                return
+            body = bytes(self._buffer[_LENGTH.size : end])
+            del self._buffer[:end]
+            yield _unpack_body(body)
+
+
+def field_names(cls: type[Any]) -> frozenset[str]:
+    """Return the field names of a message or options class."""
+    return frozenset(f.name for f in dataclasses.fields(cls))
