@@ -117,8 +117,8 @@ class RemoveLeg:
 class Play:
     """Queue a prompt; answered by ``PlayEnded``.
 
-    Exactly one of ``path`` (WAV or MP3), ``silence_ms`` and ``tone`` (name of a built-in
-    prompt) is given.
+    Exactly one of ``path`` (WAV or MP3), ``silence_ms`` and ``tone`` (name of a
+    built-in prompt) is given.
     """
 
     leg_id: str
