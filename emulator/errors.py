@@ -31,7 +31,11 @@ class EmulatorError(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong in a file: where, which field, and what to do."""
+    """One thing that is wrong: where, which field, and what to do.
+
+    ``line`` and ``column`` count from 1; a line of 0 means that ``file`` names a place
+    without lines, such as an environment variable.
+    """
 
     file: str
     line: int
@@ -40,12 +44,8 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}:{self.column}"
-        return (
-            f"{where}: {self.path}: {self.message}"
-            if self.path
-            else (f"{where}: {self.message}")
-        )
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return ": ".join(part for part in (where, self.path, self.message) if part)
 
 
 class ConfigError(EmulatorError):

@@ -1,0 +1,39 @@
+"""The application factory."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from emulator import __version__
+from emulator.api.control import ApiError, ControlContext, control_router
+from emulator.api.schemas import ErrorBody, ErrorDetail
+
+
+def create_app(context: ControlContext) -> FastAPI:
+    """Return the HTTP application of one emulator."""
+    app = FastAPI(title="Exotel emulator", version=__version__, redoc_url=None)
+    app.include_router(control_router(context))
+    app.add_exception_handler(ApiError, _answer_api_error)
+    app.add_exception_handler(RequestValidationError, _answer_bad_request)
+    return app
+
+
+def _error(status: int, code: str, message: str) -> JSONResponse:
+    body = ErrorBody(error=ErrorDetail(code=code, message=message))
+    return JSONResponse(body.model_dump(), status_code=status)
+
+
+async def _answer_api_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ApiError)
+    return _error(error.status, error.code, error.message)
+
+
+async def _answer_bad_request(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    problems = "; ".join(
+        f"{'.'.join(map(str, problem['loc'][1:]))}: {problem['msg']}"
+        for problem in error.errors()
+    )
+    return _error(422, "bad-request", problems)

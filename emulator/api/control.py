@@ -1,0 +1,176 @@
+"""``/emulator/v1``: health, calls and their timelines."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query, Response
+from pydantic import SecretStr
+
+from emulator import __version__
+from emulator.api.schemas import (
+    CallBody,
+    Calls,
+    ErrorBody,
+    Health,
+    Readiness,
+    TimelineBody,
+    TimelineEntry,
+)
+from emulator.calls.call import Call
+from emulator.calls.manager import CallManager
+
+# A long poll that lasts longer meets the time-outs of proxies.
+MAX_WAIT_S = 30.0
+MAX_CALLS = 1000
+
+
+class ApiError(Exception):
+    """An answer other than 2xx."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True)
+class ControlContext:
+    """What the routes work on.
+
+    Attributes:
+        readiness: Returns each readiness check by name.
+        token: Needed on every route but health and readiness; None: open.
+    """
+
+    calls: CallManager
+    readiness: Callable[[], Mapping[str, bool]]
+    token: SecretStr | None
+
+
+def control_router(context: ControlContext) -> APIRouter:
+    """Return the routes, bound to ``context``."""
+    router = APIRouter(
+        prefix="/emulator/v1",
+        responses={
+            401: {"model": ErrorBody, "description": "Token missing or wrong"},
+            404: {"model": ErrorBody, "description": "No such call"},
+        },
+    )
+    _add_health(router, context)
+    _add_calls(router, context)
+    return router
+
+
+def _token_check(context: ControlContext) -> Callable[[str | None], None]:
+    def check(authorization: Annotated[str | None, Header()] = None) -> None:
+        if context.token is None:
+            return
+        scheme, _, given = (authorization or "").partition(" ")
+        expected = context.token.get_secret_value()
+        if scheme.lower() != "bearer" or not secrets.compare_digest(
+            given.strip().encode(), expected.encode()
+        ):
+            raise ApiError(
+                401, "token", "send 'Authorization: Bearer TOKEN' (setting http.token)"
+            )
+
+    return check
+
+
+def _add_health(router: APIRouter, context: ControlContext) -> None:
+    @router.get("/health")
+    async def health() -> Health:
+        """Tell that the process is alive."""
+        return Health(version=__version__)
+
+    @router.get("/ready", responses={503: {"model": Readiness}})
+    async def ready(response: Response) -> Readiness:
+        """Tell whether calls can be taken: 200 or 503, with the single checks."""
+        checks = dict(context.readiness())
+        is_ready = all(checks.values())
+        response.status_code = 200 if is_ready else 503
+        return Readiness(ready=is_ready, checks=checks)
+
+
+def _add_calls(router: APIRouter, context: ControlContext) -> None:
+    guard = [Depends(_token_check(context))]
+
+    @router.get("/calls", dependencies=guard)
+    async def calls(limit: Annotated[int, Query(ge=1, le=MAX_CALLS)] = 100) -> Calls:
+        """List the calls in memory, newest first."""
+        return Calls(calls=[_body(call) for call in context.calls.newest(limit)])
+
+    @router.get("/calls/{sid}", dependencies=guard)
+    async def call(sid: str) -> CallBody:
+        """Return one call."""
+        return _body(_find(context, sid))
+
+    @router.get("/calls/{sid}/timeline", dependencies=guard)
+    async def timeline(
+        sid: str,
+        after: Annotated[int, Query(ge=0)] = 0,
+        wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 0,
+    ) -> TimelineBody:
+        """Return the entries after number ``after``.
+
+        With ``wait_s`` the answer waits so long for a first one, unless the call is
+        over: a client follows a call by asking again with its last number.
+        """
+        found = _find(context, sid)
+        if wait_s:
+            await _wait_for_entry(context, found, after, wait_s)
+        return TimelineBody(
+            call_sid=found.sid,
+            entries=[
+                TimelineEntry.model_validate(entry.to_json())
+                for entry in found.timeline.since(after)
+            ],
+            dropped=found.timeline.dropped,
+            complete=found.is_over,
+        )
+
+
+async def _wait_for_entry(
+    context: ControlContext, call: Call, after: int, wait_s: float
+) -> None:
+    with context.calls.bus.subscribe() as news:
+        try:
+            async with asyncio.timeout(wait_s):
+                while not call.is_over and not call.timeline.since(after):
+                    await news.get()
+        except TimeoutError:
+            return
+
+
+def _find(context: ControlContext, sid: str) -> Call:
+    call = context.calls.get(sid)
+    if call is None:
+        raise ApiError(404, "unknown-call", f"no call {sid} in memory")
+    return call
+
+
+def _body(call: Call) -> CallBody:
+    ending = call.ending
+    return CallBody(
+        sid=call.sid,
+        direction=call.direction,
+        status=call.status.value,
+        from_=call.from_,
+        to=call.to,
+        flow=call.flow_name,
+        applet=call.applet,
+        created_at=call.created_at,
+        answered_at=call.answered_at,
+        ended_at=call.ended_at,
+        duration_s=call.duration_s,
+        ended_by=ending.by if ending else None,
+        cause=ending.cause if ending else None,
+        reason=ending.text if ending else None,
+        timeline=f"/emulator/v1/calls/{call.sid}/timeline",
+    )

@@ -1,0 +1,81 @@
+"""Bodies of the control API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+
+class Health(BaseModel):
+    """The process is alive."""
+
+    status: str = "ok"
+    version: str
+
+
+class Readiness(BaseModel):
+    """Whether calls can be taken, and what is missing."""
+
+    ready: bool
+    checks: dict[str, bool] = Field(description="Name of the check and its outcome.")
+
+
+class CallBody(BaseModel):
+    """One call."""
+
+    sid: str
+    direction: str
+    status: str
+    from_: str = Field(serialization_alias="from")
+    to: str
+    flow: str | None
+    applet: str | None = Field(description="The applet that has the call now.")
+    created_at: datetime
+    answered_at: datetime | None
+    ended_at: datetime | None
+    duration_s: float = Field(description="From answer to end, or to now.")
+    ended_by: str | None = Field(description="caller, platform, or null while it lasts")
+    cause: str | None = Field(description="Short name of what ended the call.")
+    reason: str | None = Field(description="The same in one line for people.")
+    timeline: str = Field(description="Path of the timeline.")
+
+
+class Calls(BaseModel):
+    """Calls, newest first."""
+
+    calls: list[CallBody]
+
+
+class TimelineEntry(BaseModel):
+    """One event of a call."""
+
+    number: int = Field(description="Counts from 1 without holes.")
+    offset_ms: float = Field(description="Since the call was created.")
+    monotonic_s: float
+    at: str = Field(description="UTC.")
+    kind: str
+    data: dict[str, Any]
+
+
+class TimelineBody(BaseModel):
+    """A part of a timeline."""
+
+    call_sid: str
+    entries: list[TimelineEntry]
+    dropped: int = Field(description="Entries lost from the middle of a full timeline.")
+    complete: bool = Field(description="The call is over: nothing will be added.")
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    code: str
+    message: str
+
+
+class ErrorBody(BaseModel):
+    """Every error of the control API."""
+
+    error: ErrorDetail

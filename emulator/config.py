@@ -1,0 +1,362 @@
+"""Settings: one frozen tree, loaded once, each field with its unit and reason.
+
+Sources, later wins: defaults, the YAML file, ``EXOTEL_EMULATOR_…`` variables (``__``
+nests), command-line options. Only ``service`` and the command line load them; every
+room receives its own part as a plain value.
+"""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from emulator.documents import Document, load_document, validate
+from emulator.errors import ConfigError, Problem
+from emulator.events import JsonValue
+
+ENV_PREFIX = "EXOTEL_EMULATOR_"
+# Variables that the emulator hands to others; they are no settings.
+EXPORTED_VARIABLES = frozenset({"EXOTEL_EMULATOR_URL", "EXOTEL_EMULATOR_TOKEN"})
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+# Tests and demos let the system choose; a phone wants a fixed port.
+ListenPort = Annotated[int, Field(ge=0, le=65535)]
+Network = str
+
+
+class Section(BaseModel):
+    """A frozen part of the tree that refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AccountSettings(Section):
+    """The one account that the emulator plays."""
+
+    sid: str = Field("exotel1", description="Account SID.")
+    api_key: str = Field("emulator", description="API key: Basic user name.")
+    api_token: SecretStr = Field(
+        SecretStr("emulator"), description="API token: Basic password."
+    )
+
+
+class NumberSettings(Section):
+    """One ExoPhone and the flow that answers it."""
+
+    number: str = Field(description="Any spelling: 0…, 91…, +91….")
+    flow: str = Field(description="Name of the flow that answers.")
+    voip: bool = Field(
+        True, description="A VoIP ExoPhone: custom SIP headers reach the bot."
+    )
+
+
+class UserSettings(Section):
+    """A person with a SIP phone."""
+
+    name: str = Field(description="SIP user name.")
+    password: SecretStr = Field(description="SIP password.")
+    number: str | None = Field(None, description="The person's own telephone number.")
+
+
+class TrunkNumberSettings(Section):
+    """A number that is mapped to a trunk."""
+
+    number: str = Field(description="An ExoPhone, any spelling.")
+    mode: Literal["flow"] = Field("flow", description="flow: run the number's flow.")
+
+
+class TrunkSettings(Section):
+    """A SIP trunk: a PBX that may call in."""
+
+    name: str = Field(description="Trunk name.")
+    sid: str = Field(description="Trunk SID, trmum1….")
+    whitelisted_ips: tuple[Network, ...] = Field(
+        (), description="Addresses or networks that may call without credentials."
+    )
+    numbers: tuple[TrunkNumberSettings, ...] = Field(
+        (), description="Numbers the trunk may call; empty: every ExoPhone."
+    )
+
+    @field_validator("whitelisted_ips")
+    @classmethod
+    def _are_networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            ipaddress.ip_network(value, strict=False)
+        return values
+
+
+class SipSettings(Section):
+    """The SIP side."""
+
+    bind: str = Field("127.0.0.1", description="Address of the SIP listeners.")
+    port: ListenPort = Field(5060, description="UDP and TCP port.")
+    transports: tuple[Literal["udp", "tcp"], ...] = Field(
+        ("udp", "tcp"), description="Which transports listen."
+    )
+    advertise_address: str | None = Field(
+        None,
+        description="Address to put in Contact and SDP for peers beyond a NAT; "
+        "unset: the one that the peer dialled.",
+    )
+    rtp_timeout_s: float = Field(
+        30.0, gt=0, description="A call without RTP for so long is ended."
+    )
+    custom_headers: tuple[str, ...] = Field(
+        ("X-UUI", "X-Custom-Header", "X-Custom-Headers"),
+        description="INVITE headers that the bot sees, without X-.",
+    )
+    custom_header_max_bytes: int = Field(
+        45, gt=0, description="A longer custom header value is dropped, with a note."
+    )
+    require_account_header: bool = Field(
+        False, description="403 to an INVITE without X-Exotel-AccountSid."
+    )
+
+
+class MediaSettings(Section):
+    """The RTP side."""
+
+    bind: str = Field("127.0.0.1", description="Address of the RTP sockets.")
+    rtp_port_min: Port = Field(10000, description="First RTP port; even.")
+    rtp_port_max: Port = Field(20000, description="Last port of the range.")
+    workers: int = Field(1, ge=1, le=64, description="Media worker processes.")
+    codecs: tuple[Literal["PCMU", "PCMA"], ...] = Field(
+        ("PCMA", "PCMU"), min_length=1, description="Offered and accepted, best first."
+    )
+
+
+class StreamSettings(Section):
+    """The WebSocket stream to the bot; defaults are the profile ``observed``."""
+
+    media_chunk_ms: Literal[20, 100] = Field(
+        20, description="Audio per media message: captured 20, manual 100."
+    )
+    close_mode: Literal["abrupt", "normal"] = Field(
+        "abrupt", description="After stop: drop the TCP connection, or close 1000."
+    )
+    clear_granularity: Literal["message", "packet"] = Field(
+        "message", description="message: the one being played ends at its own end."
+    )
+    mark_on_clear: Literal["echo", "drop"] = Field(
+        "echo", description="What becomes of marks that a clear overtakes."
+    )
+    handshake_timeout_s: float = Field(
+        10.0, gt=0, description="Over DNS, TCP, TLS and upgrade together."
+    )
+
+
+class CallSettings(Section):
+    """Calls and their memory."""
+
+    ring_ms: int = Field(
+        300, ge=0, description="Ring time before a flow answers; 0: at once."
+    )
+    max_concurrent: int = Field(
+        1000, ge=1, description="More calls get 503: bounds memory and ports."
+    )
+    timeline_max_events: int = Field(
+        5000, ge=100, description="Events kept per call; the middle goes first."
+    )
+    keep_ended: int = Field(
+        1000, ge=0, description="Ended calls kept in memory for the API."
+    )
+    shutdown_deadline_s: float = Field(
+        5.0, gt=0, description="Calls still up so long after SIGTERM are cut."
+    )
+
+
+class FlowSettings(Section):
+    """Flows."""
+
+    directory: str = Field("flows", description="Where the *.yaml flows are.")
+    max_steps: int = Field(
+        1000, ge=1, description="Applets one call may pass: bounds loops."
+    )
+    silent_greeting_ms: int = Field(
+        1000, ge=0, description="Length of a greeting text without words, as '...'."
+    )
+
+
+class SpeechSettings(Section):
+    """Text to speech for Greeting."""
+
+    voice: str = Field("en", description="An eSpeak NG voice.")
+
+
+class HttpSettings(Section):
+    """The HTTP listener: API and page."""
+
+    bind: str = Field("127.0.0.1", description="Address of the HTTP listener.")
+    port: ListenPort = Field(8080, description="HTTP port.")
+    token: SecretStr | None = Field(
+        None,
+        description="Bearer token of the control API; needed unless bind is loopback.",
+    )
+
+
+class LogSettings(Section):
+    """Logging."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least level that is written."
+    )
+    format: Literal["console", "json"] = Field(
+        "console", description="For people or for machines."
+    )
+
+
+def _default_numbers() -> tuple[NumberSettings, ...]:
+    return (
+        NumberSettings(number="08010000001", flow="voicebot", voip=True),
+        NumberSettings(number="08010000002", flow="echo", voip=True),
+    )
+
+
+def _default_users() -> tuple[UserSettings, ...]:
+    return (
+        UserSettings(name="alice", password=SecretStr("alice"), number="09900000001"),
+        UserSettings(name="bob", password=SecretStr("bob"), number="09900000002"),
+    )
+
+
+class Settings(Section):
+    """The whole tree."""
+
+    profile: Literal["observed", "documented"] = Field(
+        "observed", description="observed: as captured; documented: as the manual says."
+    )
+    data_dir: str = Field(".emulator", description="Speech cache and recordings.")
+    account: AccountSettings = AccountSettings()
+    numbers: tuple[NumberSettings, ...] = Field(default_factory=_default_numbers)
+    users: tuple[UserSettings, ...] = Field(default_factory=_default_users)
+    trunks: tuple[TrunkSettings, ...] = ()
+    sip: SipSettings = SipSettings()
+    media: MediaSettings = MediaSettings()
+    stream: StreamSettings = StreamSettings()
+    calls: CallSettings = CallSettings()
+    flow: FlowSettings = FlowSettings()
+    speech: SpeechSettings = SpeechSettings()
+    http: HttpSettings = HttpSettings()
+    logs: LogSettings = LogSettings()
+
+
+# A profile is a set of knobs; what a user sets beats it (decisions: two profiles).
+PROFILES: Mapping[str, Mapping[str, JsonValue]] = {
+    "observed": {},
+    "documented": {"stream.media_chunk_ms": 100, "stream.close_mode": "normal"},
+}
+
+
+@dataclass(frozen=True)
+class LoadedSettings:
+    """Settings and where each value that is no default came from.
+
+    ``origins`` maps a dotted path to ``file:line``, ``$VARIABLE`` or ``--option``.
+    """
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def load_settings(
+    *,
+    file: str | None,
+    text: str,
+    env: Mapping[str, str],
+    options: Mapping[str, tuple[str, JsonValue]],
+) -> LoadedSettings:
+    """Merge every source and validate the whole.
+
+    Args:
+        file: Name of the YAML file for messages; None when there is none.
+        text: Its content.
+        env: The process environment.
+        options: Dotted path to (option as typed, value).
+
+    Raises:
+        ConfigError: Lists every problem with file and line, variable or option.
+    """
+    document = load_document(file or "defaults", text, env)
+    data: Any = copy.deepcopy(document.data) if document.data is not None else {}
+    if not isinstance(data, dict):
+        raise ConfigError(
+            "the settings cannot be used",
+            (document.problem((), "a mapping of settings was expected"),),
+        )
+    origins = {
+        ".".join(map(str, path)): f"{document.file}:{line}"
+        for path, (line, _) in document.marks.items()
+        if path
+    }
+    overlay = _from_environment(env)
+    overlay.update(options)
+    for path, (origin, value) in overlay.items():
+        _put(data, path.split("."), value)
+        origins[path] = origin
+    _apply_profile(data, origins)
+    merged = replace(document, data=data)
+    return LoadedSettings(_validate(merged, overlay), origins)
+
+
+def _validate(
+    document: Document, overlay: Mapping[str, tuple[str, JsonValue]]
+) -> Settings:
+    try:
+        return validate(document, Settings)
+    except ConfigError as error:
+        raise ConfigError(
+            "the settings cannot be used",
+            tuple(_blame(problem, document, overlay) for problem in error.problems),
+        ) from None
+
+
+def _blame(
+    problem: Problem,
+    document: Document,
+    overlay: Mapping[str, tuple[str, JsonValue]],
+) -> Problem:
+    """Name the variable or option when the bad value did not come from the file."""
+    from_file = tuple(problem.path.split(".")) in document.marks
+    for path, (origin, _) in overlay.items():
+        inside = problem.path == path or problem.path.startswith(
+            (f"{path}.", f"{path}[")
+        )
+        around = not from_file and path.startswith(f"{problem.path}.")
+        if inside or around:
+            return replace(problem, file=origin, line=0, column=0)
+    return problem
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, tuple[str, JsonValue]]:
+    found: dict[str, tuple[str, JsonValue]] = {}
+    for name in sorted(env):
+        if not name.startswith(ENV_PREFIX) or name in EXPORTED_VARIABLES:
+            continue
+        path = name.removeprefix(ENV_PREFIX).lower().replace("__", ".")
+        found[path] = (f"${name}", load_document(f"${name}", env[name], {}).data)
+    return found
+
+
+def _apply_profile(data: dict[str, Any], origins: dict[str, str]) -> None:
+    profile = str(data.get("profile", "observed"))
+    for path, value in PROFILES.get(profile, {}).items():
+        section, _, key = path.partition(".")
+        if data.get(section) is None:
+            data[section] = {}
+        if isinstance(data[section], dict) and key not in data[section]:
+            data[section][key] = value
+            origins[path] = f"profile {profile}"
+
+
+def _put(data: dict[str, Any], path: list[str], value: JsonValue) -> None:
+    for key in path[:-1]:
+        child = data.get(key)
+        if not isinstance(child, dict):
+            child = data[key] = {}
+        data = child
+    data[path[-1]] = value

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from emulator.config import LoadedSettings, Settings, load_settings
+from emulator.errors import ConfigError
+from emulator.events import JsonValue
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def load(
+    text: str = "",
+    env: dict[str, str] | None = None,
+    options: dict[str, tuple[str, JsonValue]] | None = None,
+) -> LoadedSettings:
+    return load_settings(
+        file="emu.yaml", text=text, env=env or {}, options=options or {}
+    )
+
+
+def problems(**kwargs: object) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(**kwargs)  # type: ignore[arg-type]
+    return str(caught.value)
+
+
+def test_nothing_gives_the_defaults() -> None:
+    assert load().settings == Settings()
+
+
+def test_the_sample_file_equals_the_defaults() -> None:
+    path = ROOT / "config" / "emulator.yaml"
+    loaded = load_settings(file=str(path), text=path.read_text(), env={}, options={})
+    assert loaded.settings == Settings()
+
+
+def test_later_sources_win_and_are_named() -> None:
+    text = "sip:\n  port: 5070\n  bind: 127.0.0.2\ncalls: {ring_ms: 1}\n"
+    loaded = load(
+        text,
+        env={
+            "EXOTEL_EMULATOR_SIP__PORT": "5080",
+            "EXOTEL_EMULATOR_CALLS__RING_MS": "2",
+        },
+        options={"sip.port": ("--sip-port", 5090)},
+    )
+    assert loaded.settings.sip.port == 5090
+    assert loaded.settings.sip.bind == "127.0.0.2"
+    assert loaded.settings.calls.ring_ms == 2
+    assert loaded.origins["sip.port"] == "--sip-port"
+    assert loaded.origins["calls.ring_ms"] == "$EXOTEL_EMULATOR_CALLS__RING_MS"
+    assert loaded.origins["sip.bind"] == "emu.yaml:3"
+
+
+def test_a_profile_sets_knobs_and_the_user_beats_it() -> None:
+    documented = load("profile: documented\n").settings.stream
+    assert (documented.media_chunk_ms, documented.close_mode) == (100, "normal")
+    mixed = load("profile: documented\nstream: {media_chunk_ms: 20}\n").settings.stream
+    assert (mixed.media_chunk_ms, mixed.close_mode) == (20, "normal")
+
+
+def test_every_problem_is_reported_with_file_line_and_field() -> None:
+    text = "sip:\n  prot: 5060\n  port: 99999\nmedia: {workers: many}\n"
+    report = problems(text=text)
+    assert "emu.yaml:2" in report and "sip.prot" in report and "port" in report
+    assert "emu.yaml:3" in report
+    assert "emu.yaml:4" in report and "media.workers" in report
+
+
+def test_a_bad_variable_is_named_instead_of_the_file() -> None:
+    report = problems(env={"EXOTEL_EMULATOR_SIP__PORT": "high"})
+    assert "$EXOTEL_EMULATOR_SIP__PORT" in report
+    assert "emu.yaml" not in report
+
+
+def test_an_unknown_variable_is_an_error() -> None:
+    assert "$EXOTEL_EMULATOR_SPI__PORT" in problems(
+        env={"EXOTEL_EMULATOR_SPI__PORT": "5060"}
+    )
+
+
+def test_a_list_may_come_from_a_variable() -> None:
+    env = {"EXOTEL_EMULATOR_NUMBERS": '[{number: "0802", flow: x, voip: false}]'}
+    (number,) = load(env=env).settings.numbers
+    assert (number.number, number.flow, number.voip) == ("0802", "x", False)
+
+
+def test_a_document_that_is_no_mapping_is_refused() -> None:
+    assert "mapping" in problems(text="- 1\n")
+
+
+def test_a_bad_network_is_named() -> None:
+    text = 'trunks:\n  - {name: t, sid: t1, whitelisted_ips: ["10.0.0.0/99"]}\n'
+    report = problems(text=text)
+    assert "emu.yaml:2" in report and "whitelisted_ips" in report
+
+
+def test_secrets_do_not_show() -> None:
+    assert "emulator" not in repr(Settings().account.api_token)
