@@ -1,0 +1,40 @@
+"""What can go wrong in the SIP room."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.errors import LocalProtocolError, RemoteProtocolError
+
+if TYPE_CHECKING:
+    from emulator.sip.message import Request
+
+
+class SipParseError(RemoteProtocolError):
+    """Bytes that are no SIP message, or one that breaks a rule of its syntax.
+
+    Attributes:
+        status: The response that tells the sender so.
+        request: The request as far as it was understood, if it can be answered:
+            its header fields are there, but their values may be nonsense.
+    """
+
+    def __init__(
+        self, reason: str, *, status: int = 400, request: Request | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+        self.request = request
+
+    def __str__(self) -> str:
+        return f"malformed SIP: {self.reason}"
+
+
+class SessionStateError(LocalProtocolError):
+    """A verb that the session's state does not allow, such as ringing after 200."""
+
+    def __init__(self, verb: str, state: str) -> None:
+        super().__init__(f"cannot {verb} a session that is {state}")
+        self.verb = verb
+        self.state = state

@@ -1,0 +1,309 @@
+"""Requests and responses: parse and serialise (RFC 3261 §7, §25).
+
+A message is immutable. What a transaction needs (Via, From, To, Call-ID, CSeq) is
+checked while parsing; all other header fields are read when somebody asks, and their
+readers raise ``SipParseError``.
+
+Content-Length is not among the header fields of a parsed message: it describes the
+bytes on the wire, so the serialiser writes it and the parser obeys it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from typing import Final, TypeAlias
+
+from emulator.sip.body import find_part
+from emulator.sip.errors import SipParseError
+from emulator.sip.headers import (
+    TOKEN_PATTERN,
+    CSeq,
+    Headers,
+    Via,
+    canonical_name,
+    parse_cseq,
+    parse_via,
+    split_values,
+)
+from emulator.sip.uri import NameAddr, SipUri, parse_name_addr, parse_sip_uri
+
+SIP_VERSION: Final = "SIP/2.0"
+MAX_HEADERS: Final = 256
+# RFC 3261 §20.22.
+MAX_MAX_FORWARDS: Final = 255
+
+_REQUEST_LINE = re.compile(rf"({TOKEN_PATTERN}) ([^\s]+) (SIP/[0-9]+\.[0-9]+)", re.I)
+_STATUS_LINE = re.compile(r"(SIP/[0-9]+\.[0-9]+) ([1-6][0-9]{2})(?: (.*))?", re.I)
+_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+_ONCE: Final = ("From", "To", "Call-ID", "CSeq")
+_AT_MOST_ONCE: Final = ("Max-Forwards", "Content-Type", "Expires", "RSeq", "RAck")
+
+
+class _Message:
+    """What requests and responses share: header fields, read at first use."""
+
+    headers: Headers
+    body: bytes
+
+    @cached_property
+    def via(self) -> Via:
+        """The topmost Via."""
+        values = self.headers.values("Via")
+        if not values:
+            raise SipParseError("no Via")
+        return parse_via(values[0])
+
+    @cached_property
+    def cseq(self) -> CSeq:
+        """The CSeq."""
+        return parse_cseq(self._single("CSeq"))
+
+    @cached_property
+    def from_(self) -> NameAddr:
+        """The From."""
+        return parse_name_addr(self._single("From"))
+
+    @cached_property
+    def to(self) -> NameAddr:
+        """The To."""
+        return parse_name_addr(self._single("To"))
+
+    @cached_property
+    def call_id(self) -> str:
+        """The Call-ID."""
+        return self._single("Call-ID")
+
+    @cached_property
+    def contacts(self) -> list[NameAddr]:
+        """Every Contact, in order; the lone ``*`` of a REGISTER is not among them."""
+        values = self.headers.values("Contact")
+        return [parse_name_addr(value) for value in values if value != "*"]
+
+    @cached_property
+    def content_type(self) -> str:
+        """The media type without parameters, in lower case; empty when absent."""
+        return (
+            (self.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
+        )
+
+    @property
+    def sdp(self) -> str | None:
+        """The session description in the body, or None."""
+        if not self.body:
+            return None
+        part = find_part(
+            self.headers.get("Content-Type") or "", self.body, "application/sdp"
+        )
+        return None if part is None else part.decode("utf-8", "replace")
+
+    def _single(self, name: str) -> str:
+        value = self.headers.get(name)
+        if not value:
+            raise SipParseError(f"no {name}")
+        return value
+
+    def _format(self, start_line: str) -> bytes:
+        lines = [start_line]
+        lines += [f"{name}: {value}" for name, value in self.headers]
+        lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
+        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
+
+
+@dataclass(frozen=True)
+class Request(_Message):
+    """A SIP request.
+
+    Attributes:
+        method: As written; methods are case-sensitive.
+        uri: The Request-URI as written.
+    """
+
+    method: str
+    uri: str
+    headers: Headers
+    body: bytes = b""
+
+    @cached_property
+    def sip_uri(self) -> SipUri:
+        """The Request-URI, read; raises ``SipParseError`` (416 for other schemes)."""
+        return parse_sip_uri(self.uri)
+
+    @cached_property
+    def max_forwards(self) -> int:
+        """Hops left; 70 when the header is absent (RFC 3261 §16.3 lets it be)."""
+        text = self.headers.get("Max-Forwards")
+        if text is None:
+            return 70
+        if not text.isascii() or not text.isdigit() or len(text) > 3:
+            raise SipParseError(f"bad Max-Forwards {text[:20]!r}")
+        if int(text) > MAX_MAX_FORWARDS:
+            raise SipParseError(f"Max-Forwards {text} is above {MAX_MAX_FORWARDS}")
+        return int(text)
+
+    @property
+    def summary(self) -> str:
+        """The request line without the version."""
+        return f"{self.method} {self.uri}"
+
+    def to_bytes(self) -> bytes:
+        """Return the message as it goes on the wire."""
+        return self._format(f"{self.method} {self.uri} {SIP_VERSION}")
+
+    def received_from(self, ip: str, port: int) -> Request:
+        """Return the request with its topmost Via stamped (RFC 3261 §18.2.1)."""
+        stamped = self.via.stamped(ip, port)
+        if stamped == self.via:
+            return self
+        rest = split_values(self.headers.all("Via")[0])[1:]
+        headers = self.headers.replaced("Via", ", ".join([str(stamped), *rest]))
+        return Request(self.method, self.uri, headers, self.body)
+
+
+@dataclass(frozen=True)
+class Response(_Message):
+    """A SIP response."""
+
+    status: int
+    reason_phrase: str
+    headers: Headers = field(default_factory=Headers)
+    body: bytes = b""
+
+    @property
+    def is_provisional(self) -> bool:
+        """1xx: the transaction goes on."""
+        return self.status < 200
+
+    @property
+    def is_success(self) -> bool:
+        """2xx."""
+        return 200 <= self.status < 300
+
+    @property
+    def summary(self) -> str:
+        """The status line without the version, with the method that it answers."""
+        return f"{self.status} {self.reason_phrase} ({self.cseq.method})"
+
+    def to_bytes(self) -> bytes:
+        """Return the message as it goes on the wire."""
+        return self._format(f"{SIP_VERSION} {self.status} {self.reason_phrase}")
+
+
+Message: TypeAlias = Request | Response
+
+
+def parse_message(data: bytes, *, max_headers: int = MAX_HEADERS) -> Message:
+    """Read one message: a datagram, or what the framing cut out of a stream.
+
+    Bytes beyond Content-Length are dropped; fewer are an error (RFC 3261 §18.3).
+
+    Raises:
+        SipParseError: With the request attached when it can be answered.
+    """
+    head, separator, rest = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
+    text = head.decode("utf-8", "surrogateescape")
+    if "\n " in text or "\n\t" in text:
+        text = _FOLD.sub(" ", text)
+    lines = text.split("\r\n")
+    if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
+        raise SipParseError("a line does not end with CRLF")
+    if "\0" in text:
+        raise SipParseError("NUL in a header field")
+    if len(lines) > max_headers:
+        raise SipParseError(f"more than {max_headers} header fields", status=513)
+    items, length_texts = _header_items(lines)
+    message = _start(lines[0], Headers.of_canonical(items), b"")
+    try:
+        if not separator:
+            raise SipParseError("no empty line after the header fields")
+        body = _body_of(rest, length_texts)
+        _check(message)
+    except SipParseError as error:
+        raise _answerable(error, message) from None
+    return replace_body(message, body) if body else message
+
+
+def _header_items(lines: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return the fields without Content-Length, and every Content-Length."""
+    items: list[tuple[str, str]] = []
+    lengths: list[str] = []
+    for line in islice(lines, 1, None):
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise SipParseError(f"no colon in header line {line[:40]!r}")
+        canonical = canonical_name(name)
+        if canonical == "Content-Length":
+            lengths.append(value.strip())
+        else:
+            items.append((canonical, value.strip(" \t")))
+    return items, lengths
+
+
+def _start(line: str, headers: Headers, body: bytes) -> Message:
+    """Read the start line; a bad one is answered when it looks like a request."""
+    found = _REQUEST_LINE.fullmatch(line)
+    if found is not None:
+        method, uri, version = found.groups()
+        request = Request(method, uri, headers, body)
+        if version.upper() != SIP_VERSION:
+            raise SipParseError(f"version {version}", status=505, request=request)
+        return request
+    found = _STATUS_LINE.fullmatch(line)
+    if found is not None and found.group(1).upper() == SIP_VERSION:
+        return Response(int(found.group(2)), found.group(3) or "", headers, body)
+    error = SipParseError(f"bad start line {line[:80]!r}")
+    if line[:4].upper() != "SIP/" and line.split(" ")[-1][:4].upper() == "SIP/":
+        error.request = Request(line.split(" ")[0], "", headers, body)
+    raise error
+
+
+def _body_of(rest: bytes, length_texts: list[str]) -> bytes:
+    if not length_texts:
+        return rest
+    if len(length_texts) > 1:
+        raise SipParseError("more than one Content-Length")
+    length = parse_content_length(length_texts[0])
+    if length > len(rest):
+        raise SipParseError(f"Content-Length {length}, but {len(rest)} bytes follow")
+    return rest[:length]
+
+
+def parse_content_length(text: str) -> int:
+    """Read a Content-Length value."""
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise SipParseError(f"bad Content-Length {text[:20]!r}")
+    return int(text)
+
+
+def _check(message: Message) -> None:
+    """Check what every layer relies on (RFC 3261 §8.1.1, §20)."""
+    headers = message.headers
+    for name in _ONCE:
+        if len(headers.all(name)) > 1:
+            raise SipParseError(f"more than one {name}")
+    for name in _AT_MOST_ONCE:
+        if len(headers.all(name)) > 1:
+            raise SipParseError(f"more than one {name}")
+    cseq = message.cseq
+    _ = message.via, message.from_, message.to, message.call_id
+    if isinstance(message, Request):
+        _ = message.max_forwards
+        if cseq.method != message.method:
+            raise SipParseError(
+                f"CSeq method {cseq.method} in a {message.method} request"
+            )
+
+
+def _answerable(error: SipParseError, message: Message) -> SipParseError:
+    if isinstance(message, Request):
+        error.request = message
+    return error
+
+
+def replace_body(message: Message, body: bytes) -> Message:
+    """Return the message with another body; header fields as they are."""
+    if isinstance(message, Request):
+        return Request(message.method, message.uri, message.headers, body)
+    return Response(message.status, message.reason_phrase, message.headers, body)
