@@ -15,10 +15,19 @@ from __future__ import annotations
 
 import difflib
 import re
-import typing
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import types
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -280,12 +289,16 @@ def _place(node: yaml.Node) -> tuple[int, int]:
     return node.start_mark.line + 1, node.start_mark.column + 1
 
 
-def load_document(file: str, text: str, env: Mapping[str, str]) -> Document:
+def parse_document(
+    file: str, text: str, env: Mapping[str, str]
+) -> tuple[Document, Sequence[Problem]]:
     """Parse ``text``, the content of ``file``, and expand variables from ``env``.
 
+    What is wrong with single values (duplicate keys, unset variables, tags) is
+    returned beside the document, so that it can be reported with all else.
+
     Raises:
-        ConfigError: Syntax errors, duplicate keys, unset variables or a document
-            beyond the limits; its problems have their places.
+        ConfigError: There is no document: a syntax error, or beyond the limits.
     """
     if len(text) > MAX_DOCUMENT_CHARS:
         message = f"longer than {MAX_DOCUMENT_CHARS // 1024} kB"
@@ -293,22 +306,38 @@ def load_document(file: str, text: str, env: Mapping[str, str]) -> Document:
     node = _compose(file, text)
     builder = _Builder(file, env)
     data = None if node is None else builder.build(node, ())
-    if builder.problems:
-        raise unusable(file, builder.problems)
-    return Document(file, data, builder.marks, builder.key_marks)
+    document = Document(file, data, builder.marks, builder.key_marks)
+    return document, builder.problems
+
+
+def load_document(file: str, text: str, env: Mapping[str, str]) -> Document:
+    """Return the document of ``parse_document``, when nothing is wrong with it.
+
+    Raises:
+        ConfigError: Lists the problems with their places.
+    """
+    document, problems = parse_document(file, text, env)
+    if problems:
+        raise unusable(file, problems)
+    return document
 
 
 # --- data to models ----------------------------------------------------------
 
 
 def validate(
-    document: Document, model: type[M], data: Any = None, path: Path = ()
+    document: Document,
+    model: type[M],
+    data: Any = None,
+    path: Path = (),
+    context: Any = None,
 ) -> M:
     """Return the value at ``path`` of the document as ``model``.
 
     Args:
         data: Validated instead of the value at ``path``, when given: the document
             with something merged into it. Places still come from the document.
+        context: Handed to the validators of the model.
 
     Raises:
         ConfigError: With every problem: place, path, and the nearest known word for
@@ -316,7 +345,7 @@ def validate(
     """
     value = _at(document.data, path) if data is None else data
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, context=context)
     except ValidationError as error:
         problems = validation_problems(document, model, error, value, path)
     raise unusable(document.file, problems)
@@ -370,33 +399,37 @@ def _data_path(data: Any, loc: Path, *, keep_last: bool) -> Path:
     return tuple(path)
 
 
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Yield the models that a type annotation mentions, however deep."""
+def _inner(annotation: Any, part: str | int) -> list[Any]:
+    """Return the annotations of what ``part`` names inside ``annotation``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in typing.get_args(annotation):
-        yield from _models_in(argument)
+        fields = annotation.model_fields
+        return [f.annotation for n, f in fields.items() if part in {n, f.alias}]
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _inner(arguments[0], part)
+    if origin in {Union, types.UnionType}:
+        tagged = [member for member in arguments if _is_tagged(member, part)]
+        return tagged or [a for member in arguments for a in _inner(member, part)]
+    is_mapping = isinstance(origin, type) and issubclass(origin, Mapping)
+    return list(arguments[-1:] if is_mapping else arguments[:1])
 
 
-def _names(model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
-    for name, field in model.model_fields.items():
-        yield field.alias or name, field.annotation
+def _is_tagged(member: Any, part: str | int) -> bool:
+    """Tell whether ``part`` is pydantic's name for this member of a union."""
+    if not (isinstance(member, type) and issubclass(member, BaseModel)):
+        return False
+    annotations = [field.annotation for field in member.model_fields.values()]
+    tags = [t for a in annotations if get_origin(a) is Literal for t in get_args(a)]
+    return part == member.__name__ or part in tags
 
 
 def _fields_at(model: type[BaseModel], loc: Path) -> list[str]:
     """Return the field names that are known where ``loc`` ends."""
-    here = [model]
+    here: list[Any] = [model]
     for part in loc[:-1]:
-        inner = [
-            found
-            for owner in here
-            for name, annotation in _names(owner)
-            if name == part
-            for found in _models_in(annotation)
-        ]
-        # Anything else is an index, a free key or a union's tag: the models stay.
-        here = inner or here
-    return [name for owner in here for name, _ in _names(owner)]
+        here = [inner for annotation in here for inner in _inner(annotation, part)]
+    owners = [a for a in here if isinstance(a, type) and issubclass(a, BaseModel)]
+    return [f.alias or n for o in owners for n, f in o.model_fields.items()]
 
 
 _WORDS: Mapping[str, str] = {

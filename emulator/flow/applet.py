@@ -1,0 +1,100 @@
+"""The shape that every applet has."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from emulator.flow.context import CallState
+from emulator.flow.ports import Capability, Verb
+from emulator.flow.urls import CustomParameterLimits
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """A way out of an applet.
+
+    Attributes:
+        name: As ``Outcome.exit`` names it.
+        target: The node that it leads to; None when it is left empty.
+        path: Where it stands in the applet's YAML.
+    """
+
+    name: str
+    target: str | None
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of an applet: the exit taken (None: the flow ends here), and why."""
+
+    exit: str | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something that an applet can only do with a capability of the calls room."""
+
+    capability: Capability
+    path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong or risky inside one applet, at ``path`` of its YAML."""
+
+    message: str
+    path: tuple[str, ...] = ()
+    is_error: bool = False
+
+
+AppletRun: TypeAlias = Generator[Verb[Any], Any, Outcome]
+
+
+def carry_out(verb: Verb[R]) -> Generator[Verb[Any], Any, R]:
+    """Yield ``verb`` and return its result: ``played = yield from carry_out(…)``."""
+    result: R = yield verb
+    return result
+
+
+class Applet(BaseModel):
+    """A node of a flow.
+
+    Subclasses add ``type``, their fields and, when they have others than ``next``,
+    the names of the fields that are exits.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    EXITS: ClassVar[tuple[str, ...]] = ("next",)
+
+    type: str
+
+    @abstractmethod
+    def run(self, call: CallState) -> AppletRun:
+        """Do the applet's work: yield verbs, return the exit taken."""
+
+    def exits(self) -> Iterator[Exit]:
+        """Yield every exit, empty ones too."""
+        for name in self.EXITS:
+            yield Exit(name, getattr(self, name), (name,))
+
+    def needs(self) -> Iterator[Need]:
+        """Yield what the calls room must be able to do for this applet."""
+        yield from ()
+
+    def texts(self) -> Iterator[str]:
+        """Yield the texts that will be spoken and are known beforehand."""
+        yield from ()
+
+    def findings(self, limits: CustomParameterLimits) -> Iterator[Finding]:
+        """Yield traps in this applet's own fields."""
+        yield from ()

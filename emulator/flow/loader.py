@@ -1,0 +1,165 @@
+"""Text of a flow file to a flow, or to every problem with file, line and path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from emulator.documents import (
+    Document,
+    Path,
+    did_you_mean,
+    parse_document,
+    validate,
+)
+from emulator.errors import ConfigError, Problem
+from emulator.flow.applet import Applet
+from emulator.flow.fields import FlowPlace
+from emulator.flow.model import APPLETS, Flow, FlowHead
+from emulator.flow.ports import Capability
+from emulator.flow.urls import CustomParameterLimits
+from emulator.flow.validation import graph_warnings, target_problems
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class LoadRules:
+    """What a flow may ask for.
+
+    Attributes:
+        capabilities: What the calls room can carry out; an applet that needs more is a
+            problem.
+        env: Variables for ``${…}``.
+        limits: Of custom parameters, by profile.
+    """
+
+    capabilities: Set[Capability]
+    env: Mapping[str, str] = field(default_factory=dict)
+    limits: CustomParameterLimits = CustomParameterLimits()
+
+
+@dataclass(frozen=True)
+class FlowReading:
+    """What came of one file; ``flow`` is None exactly when there are problems.
+
+    ``document`` is None when the file is no YAML.
+    """
+
+    file: str
+    document: Document | None
+    flow: Flow | None
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+    def text_at(self, field: str) -> str | None:
+        """Return the text of a field of the file's top level."""
+        data = self.document.data if self.document else None
+        value = data.get(field) if isinstance(data, dict) else None
+        return value if isinstance(value, str) else None
+
+
+def read_flow(file: str, text: str, rules: LoadRules, place: FlowPlace) -> FlowReading:
+    """Read one flow file and check all that can be checked without a call."""
+    try:
+        document, problems = parse_document(file, text, rules.env)
+    except ConfigError as error:
+        return FlowReading(file, None, None, error.problems, ())
+    head, head_problems = _read_model(document, FlowHead, (), place)
+    applets, applet_problems = _read_applets(document, place)
+    start, nodes = _graph_of(document)
+    errors, traps = _check_applets(document, applets, rules)
+    problems = [
+        *problems,
+        *_elsewhere(problems, [*head_problems, *applet_problems]),
+        *target_problems(document, start, applets, nodes),
+        *errors,
+    ]
+    if problems or head is None:
+        return FlowReading(file, document, None, _ordered(problems), _ordered(traps))
+    traps += graph_warnings(document, start, applets)
+    flow = Flow.model_validate({**dict(head), "applets": applets})
+    return FlowReading(file, document, flow, (), _ordered(traps))
+
+
+def _read_model(
+    document: Document, model: type[M], path: Path, place: FlowPlace
+) -> tuple[M | None, tuple[Problem, ...]]:
+    try:
+        return validate(document, model, path=path, context=place), ()
+    except ConfigError as error:
+        return None, error.problems
+
+
+def _graph_of(document: Document) -> tuple[str, Mapping[str, Any]]:
+    """Return the start and the nodes as far as the document has them."""
+    data = document.data if isinstance(document.data, dict) else {}
+    start, nodes = data.get("start"), data.get("applets")
+    return (
+        start if isinstance(start, str) else "",
+        nodes if isinstance(nodes, dict) else {},
+    )
+
+
+def _read_applets(
+    document: Document, place: FlowPlace
+) -> tuple[dict[str, Applet], list[Problem]]:
+    applets: dict[str, Applet] = {}
+    problems: list[Problem] = []
+    for node, data in _graph_of(document)[1].items():
+        path: Path = ("applets", node)
+        kind = _kind(data)
+        if isinstance(kind, str):
+            at: Path = (*path, "type") if isinstance(data, dict) else path
+            problems.append(document.problem(at, kind))
+            continue
+        applet, found = _read_model(document, kind, path, place)
+        problems += found
+        if applet is not None:
+            applets[node] = applet
+    return applets, problems
+
+
+def _kind(data: Any) -> type[Applet] | str:
+    """Return the model for an applet's data, or what is wrong with its type."""
+    if not isinstance(data, dict):
+        return "must be an applet: {type: …}"
+    if "type" not in data:
+        return f"required, but missing: one of {', '.join(APPLETS)}"
+    name = data["type"]
+    if isinstance(name, str) and name in APPLETS:
+        return APPLETS[name]
+    known = ", ".join(APPLETS)
+    return f"{name!r} is none of {known}{did_you_mean(str(name), APPLETS)}"
+
+
+def _check_applets(
+    document: Document, applets: Mapping[str, Applet], rules: LoadRules
+) -> tuple[list[Problem], list[Problem]]:
+    """Return the errors and the traps inside the applets that could be read."""
+    errors: list[Problem] = []
+    traps: list[Problem] = []
+    for node, applet in applets.items():
+        for need in applet.needs():
+            if need.capability not in rules.capabilities:
+                message = f"{need.capability.value} is not supported yet"
+                errors.append(document.problem(("applets", node, *need.path), message))
+        for finding in applet.findings(rules.limits):
+            problem = document.problem(
+                ("applets", node, *finding.path), finding.message
+            )
+            (errors if finding.is_error else traps).append(problem)
+    return errors, traps
+
+
+def _elsewhere(first: Iterable[Problem], more: Iterable[Problem]) -> list[Problem]:
+    """Return those of ``more`` that are not about a value already complained about."""
+    spoilt = {problem.path for problem in first}
+    return [problem for problem in more if problem.path not in spoilt]
+
+
+def _ordered(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    return tuple(sorted(problems, key=lambda p: (p.line, p.column, p.path)))

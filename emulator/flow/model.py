@@ -1,0 +1,67 @@
+"""The flow document.
+
+A file holds one flow:
+
+```yaml
+flow: voicebot            # the name that numbers and other flows refer to
+app_id: "1001"            # the platform's id of the flow, digits in quotes
+start: greet              # the first applet
+applets:                  # node name: applet
+  greet: {type: greeting, text: "Hello.", next: bot}
+  bot:   {type: voicebot, url: "wss://bot.example/media", next: bye}
+  bye:   {type: hangup}
+```
+
+An applet's ``type`` chooses its fields: the models in ``emulator.flow.applets``. A
+field such as ``next`` is an *exit*: it names another node, or is left out. Digits and
+telephone numbers are text; ``${VAR}`` and ``${VAR:-default}`` are taken from the
+environment. JSON Schema: ``exotel-emulator flow schema``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, TypeAlias, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from emulator.flow.applet import Applet
+from emulator.flow.applets.greeting import Greeting
+from emulator.flow.applets.hangup import HangupApplet
+from emulator.flow.applets.voicebot import Voicebot
+from emulator.flow.fields import NodeName
+
+# A flow that needs more is written by a machine; the picture would be no help.
+MAX_APPLETS = 500
+
+AnyApplet: TypeAlias = Greeting | Voicebot | HangupApplet
+
+APPLETS: dict[str, type[Applet]] = {
+    get_args(kind.model_fields["type"].annotation)[0]: kind
+    for kind in get_args(AnyApplet)
+}
+
+
+class FlowHead(BaseModel):
+    """A flow file but for its applets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    flow: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+    app_id: Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
+    start: NodeName
+    applets: Annotated[dict[NodeName, Any], Field(min_length=1, max_length=MAX_APPLETS)]
+
+
+class Flow(FlowHead):
+    """A flow; those that ``loader`` returns have no exit that leads nowhere."""
+
+    applets: Annotated[
+        dict[NodeName, Annotated[AnyApplet, Field(discriminator="type")]],
+        Field(min_length=1, max_length=MAX_APPLETS),
+    ]
+
+    def texts(self) -> Iterator[str]:
+        """Yield every text that this flow will speak."""
+        for applet in self.applets.values():
+            yield from applet.texts()

@@ -1,0 +1,78 @@
+"""Checks on the graph of a flow: targets, reachability, traps between applets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Set
+
+from emulator.documents import Document, did_you_mean
+from emulator.errors import Problem
+from emulator.flow.applet import Applet
+from emulator.flow.applets.greeting import Greeting
+from emulator.flow.applets.voicebot import Voicebot
+
+
+def target_problems(
+    document: Document,
+    start: str,
+    applets: Mapping[str, Applet],
+    nodes: Collection[str],
+) -> Iterator[Problem]:
+    """Yield every exit, and the start, that leads to no node.
+
+    Args:
+        applets: Those that could be read.
+        nodes: The names of all, also of those that could not.
+    """
+    if start and start not in nodes:
+        yield document.problem(("start",), _no_node(start, nodes))
+    for node, applet in applets.items():
+        for exit_ in applet.exits():
+            if exit_.target is not None and exit_.target not in nodes:
+                path = ("applets", node, *exit_.path)
+                yield document.problem(path, _no_node(exit_.target, nodes))
+
+
+def _no_node(name: str, nodes: Collection[str]) -> str:
+    return f"there is no applet {name!r}{did_you_mean(name, nodes)}"
+
+
+def graph_warnings(
+    document: Document, start: str, applets: Mapping[str, Applet]
+) -> Iterator[Problem]:
+    """Yield traps of a graph whose targets all exist."""
+    reached = _reachable(start, applets, through=applets.keys())
+    for node in applets:
+        if node not in reached:
+            message = "no applet leads here"
+            yield document.problem(("applets", node), message, at_key=True)
+    yield from _silent_bots(document, start, applets)
+
+
+def _silent_bots(
+    document: Document, start: str, applets: Mapping[str, Applet]
+) -> Iterator[Problem]:
+    """Yield the Voicebots that a caller may reach without a Greeting (spec §7, 1)."""
+    ungreeted = {n for n, a in applets.items() if not isinstance(a, Greeting)}
+    for node in sorted(_reachable(start, applets, through=ungreeted) & ungreeted):
+        if isinstance(applets[node], Voicebot):
+            message = (
+                "no Greeting before this Voicebot: "
+                "the platform drops such SIP calls after about 20 s"
+            )
+            yield document.problem(("applets", node), message, at_key=True)
+
+
+def _reachable(
+    start: str, applets: Mapping[str, Applet], *, through: Set[str]
+) -> set[str]:
+    """Return the nodes that can be entered, leaving only those in ``through``."""
+    reached: set[str] = set()
+    waiting = [start]
+    while waiting:
+        node = waiting.pop()
+        if node in reached:
+            continue
+        reached.add(node)
+        if node in through:
+            waiting += [e.target for e in applets[node].exits() if e.target is not None]
+    return reached
