@@ -63,7 +63,7 @@ PURE_ROOMS: dict[str, set[str]] = {
     "sip": {"transport", "endpoint", "tls"},
     "sdp": set(),
     "flow": set(),
-    "stream": {"client"},
+    "stream": {"client", "connector"},
     "rtp": {"session", "ports"},
     "media": set(),
 }

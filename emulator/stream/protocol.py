@@ -1,0 +1,343 @@
+"""The stream's conversation: order, counters, timestamps and outstanding marks.
+
+    connected, start, (media | dtmf | mark)*, stop          (streaming spec §2.0)
+
+Input in, frozen effects out; only ``media`` and received audio travel as bytes. A call
+that is illegal in the current phase does nothing: callers of the media plane cannot
+know that the bot has just gone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TypeAlias
+
+import pybase64
+
+from emulator.events import JsonValue
+from emulator.stream.bot_messages import (
+    BotClear,
+    BotMark,
+    BotMessageReader,
+    BotStop,
+)
+from emulator.stream.interface import SAMPLE_BYTES, StreamRequest
+from emulator.stream.messages import CONNECTED, MessageWriter, start_body
+from emulator.stream.options import StreamOptions
+from emulator.stream.rules import Example, RuleLedger
+
+# A bot that answers each echo with a mark would loop at the speed of the socket; so
+# many echoes leave at once, the rest with the next chunks.
+MARK_ECHOES_PER_CHUNK = 10
+# Marks wait behind audio for as long as the bot has sent ahead: bounded by their names.
+MAX_OUTSTANDING_MARK_BYTES = 1 << 20
+MARK_OVERHEAD_BYTES = 64
+# Control messages on the timeline; a storm is counted, not told.
+MAX_REPORTED_MESSAGES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Put ``text`` on the wire as one text message."""
+
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Tell the timeline."""
+
+    kind: str
+    data: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMark:
+    """Queue ``name`` behind the audio received so far."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClearAudio:
+    """Drop queued audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndByBot:
+    """The bot asked for the end of the stream."""
+
+
+Effect: TypeAlias = Send | Report | QueueMark | ClearAudio | EndByBot
+_NOTHING: tuple[Effect, ...] = ()
+
+
+class Phase(Enum):
+    """Where the conversation stands."""
+
+    BEFORE = auto()
+    TALKING = auto()
+    STOPPED = auto()
+
+
+@dataclass(slots=True)
+class Counters:
+    """What went each way; the stream's part of ``StreamOutcome.stats``."""
+
+    media_to_bot: int = 0
+    audio_to_bot_ms: int = 0
+    audio_to_bot_dropped_ms: int = 0
+    media_from_bot: int = 0
+    audio_from_bot_bytes: int = 0
+    marks_received: int = 0
+    marks_echoed: int = 0
+    clears: int = 0
+    digits: int = 0
+    unreported: int = 0
+
+
+class StreamProtocol:
+    """One conversation with one bot."""
+
+    def __init__(
+        self,
+        request: StreamRequest,
+        options: StreamOptions,
+        custom_parameters: Mapping[str, str],
+        sample_rate_hz: int,
+    ) -> None:
+        self._request = request
+        self._options = options
+        self._body = start_body(request, custom_parameters, sample_rate_hz, options)
+        self.sample_rate_hz = sample_rate_hz
+        self._bytes_per_s = sample_rate_hz * SAMPLE_BYTES[request.codec]
+        self.chunk_bytes = self._bytes_per_s * options.media_chunk_ms // 1000
+        self._writer = MessageWriter(request.stream_sid, options)
+        self._reader = BotMessageReader(request, options, self.note)
+        self._ledger = RuleLedger()
+        self.counters = Counters()
+        self.phase = Phase.BEFORE
+        self._sequence_number = 0
+        self._chunk = 0
+        self._outstanding: dict[str, int] = {}
+        self._outstanding_bytes = 0
+        self._echoes_left = MARK_ECHOES_PER_CHUNK
+        self._late_echoes: deque[str] = deque()
+        self._effects: list[Effect] = []
+        self._reports_left = MAX_REPORTED_MESSAGES
+
+    # -- towards the bot
+
+    def open(self) -> Sequence[Effect]:
+        """The socket is open: say ``connected`` and ``start``."""
+        self.phase = Phase.TALKING
+        self._send("connected", CONNECTED, {})
+        number = self._next_number()
+        start = self._writer.start(number, self._body)
+        self._send("start", start, {"sequence_number": number, "start": self._body})
+        return self._take_effects()
+
+    def media(self, audio: bytes) -> bytes:
+        """Return the media message for one chunk of the stream's codec and rate."""
+        chunk_ms = self._options.media_chunk_ms
+        timestamp_ms = self._options.timestamp_origin + self._chunk * chunk_ms
+        self._chunk += 1
+        self._sequence_number += 1
+        self._echoes_left = MARK_ECHOES_PER_CHUNK
+        self.counters.media_to_bot += 1
+        self.counters.audio_to_bot_ms += chunk_ms
+        return self._writer.media(
+            self._sequence_number, self._chunk, timestamp_ms, pybase64.b64encode(audio)
+        )
+
+    def skip_media(self) -> None:
+        """One chunk was dropped on its way: a gap in chunk and timestamp tells."""
+        self._chunk += 1
+        self.counters.audio_to_bot_dropped_ms += self._options.media_chunk_ms
+        self.note("bot.slow_reader", f"{self._options.media_chunk_ms} ms")
+
+    def digit(self, digit: str, duration_ms: int) -> Sequence[Effect]:
+        """The caller has pressed and released a key (two-way streams only)."""
+        if self.phase is not Phase.TALKING or not self._request.two_way:
+            return _NOTHING
+        self.counters.digits += 1
+        number = self._next_number()
+        data: dict[str, JsonValue] = {"digit": digit, "duration_ms": duration_ms}
+        self._send("dtmf", self._writer.dtmf(number, digit, duration_ms), data)
+        return self._take_effects()
+
+    def mark_played(self, name: str) -> Sequence[Effect]:
+        """What came before mark ``name`` has been played, or was cleared."""
+        if self.phase is not Phase.TALKING or not self._forget_mark(name):
+            return _NOTHING
+        if self._echoes_left > 0 and not self._late_echoes:
+            self._echo(name)
+        else:
+            self._late_echoes.append(name)
+            self.note("mark.storm", name)
+        return self._take_effects()
+
+    @property
+    def has_late_echoes(self) -> bool:
+        """Whether ``echo_late_marks`` has something to do after a chunk."""
+        return bool(self._late_echoes)
+
+    def echo_late_marks(self) -> Sequence[Effect]:
+        """Echo the marks that had to wait for a chunk, as many as one allows."""
+        if self.phase is not Phase.TALKING:
+            return _NOTHING
+        while self._late_echoes and self._echoes_left > 0:
+            self._echo(self._late_echoes.popleft())
+        return self._take_effects()
+
+    def stop(self, reason: str) -> Sequence[Effect]:
+        """Say ``stop``; nothing follows it."""
+        if self.phase is not Phase.TALKING:
+            return _NOTHING
+        self.phase = Phase.STOPPED
+        request, number = self._request, self._next_number()
+        text = self._writer.stop(number, request.call_sid, request.account_sid, reason)
+        self._reports_left += 1
+        self._send("stop", text, {"reason": reason})
+        return self._take_effects()
+
+    def bot_gone(self) -> None:
+        """The socket is gone or going: nothing is sent or taken any more."""
+        self.phase = Phase.STOPPED
+
+    # -- from the bot
+
+    def receive(self, text: bytes) -> tuple[bytes, Sequence[Effect]]:
+        """Take one text message; return its audio, if any, and the effects.
+
+        The audio comes before the effects: a mark is never in one message with it.
+        """
+        if self.phase is not Phase.TALKING:
+            return b"", _NOTHING
+        message = self._reader.read(text)
+        audio = b""
+        match message:
+            case bytes():
+                audio = message
+                self._count_audio(audio)
+            case BotMark(name):
+                self._receive_mark(name)
+            case BotClear():
+                self._receive_clear()
+            case BotStop(reason):
+                self._receive_stop(reason)
+            case None:
+                pass
+        return audio, self._take_effects() if self._effects else _NOTHING
+
+    def receive_binary(self, head: bytes) -> Sequence[Effect]:
+        """Take one binary message: ignored, with a note."""
+        self.note("message.binary", head.hex(" "))
+        return self._take_effects()
+
+    def _count_audio(self, audio: bytes) -> None:
+        counters = self.counters
+        if counters.media_from_bot == 0:
+            data: dict[str, JsonValue] = {"audio_ms": self.audio_ms(len(audio))}
+            self._effects.append(Report("stream.media_from_bot", data))
+        counters.media_from_bot += 1
+        counters.audio_from_bot_bytes += len(audio)
+
+    def _receive_mark(self, name: str) -> None:
+        self.counters.marks_received += 1
+        self._report("stream.received", {"event": "mark", "name": name})
+        cost = len(name) + MARK_OVERHEAD_BYTES
+        if self._outstanding_bytes + cost > MAX_OUTSTANDING_MARK_BYTES:
+            self.note("mark.overflow", name)
+            return
+        self._outstanding_bytes += cost
+        self._outstanding[name] = self._outstanding.get(name, 0) + 1
+        self._effects.append(QueueMark(name))
+
+    def _receive_clear(self) -> None:
+        self.counters.clears += 1
+        self._report("stream.received", {"event": "clear"})
+        self._effects.append(ClearAudio())
+        if self._options.send_clear_to_bot:
+            self._send("clear", self._writer.clear(self._next_number()), {})
+
+    def _receive_stop(self, reason: str) -> None:
+        self._report("stream.received", {"event": "stop", "reason": reason})
+        if self._options.bot_stop == "ignore":
+            self.note("stop.ignored", reason)
+            return
+        self.note("stop.ended", reason)
+        self.phase = Phase.STOPPED
+        self._effects.append(EndByBot())
+
+    # -- counting and telling
+
+    def audio_ms(self, size_bytes: int) -> int:
+        """Return how long ``size_bytes`` of the stream's audio last."""
+        return size_bytes * 1000 // self._bytes_per_s
+
+    def note(self, rule: str, example: Example) -> None:
+        """Record a broken rule; the first break of each becomes an effect."""
+        data = self._ledger.record(rule, example)
+        if data is not None:
+            self._effects.append(Report("note", data))
+
+    def take_notes(self) -> Sequence[Effect]:
+        """Return the notes made since effects were last returned."""
+        return self._take_effects()
+
+    def stats(self) -> dict[str, JsonValue]:
+        """Return the counters and how often each rule was broken."""
+        counted = self.counters
+        return {
+            "media_to_bot": counted.media_to_bot,
+            "audio_to_bot_ms": counted.audio_to_bot_ms,
+            "audio_to_bot_dropped_ms": counted.audio_to_bot_dropped_ms,
+            "media_from_bot": counted.media_from_bot,
+            "audio_from_bot_ms": self.audio_ms(counted.audio_from_bot_bytes),
+            "marks_received": counted.marks_received,
+            "marks_echoed": counted.marks_echoed,
+            "clears": counted.clears,
+            "digits": counted.digits,
+            "messages_not_reported": counted.unreported,
+            "notes": self._ledger.counts(),
+        }
+
+    def _echo(self, name: str) -> None:
+        self._echoes_left -= 1
+        self.counters.marks_echoed += 1
+        text = self._writer.mark(self._next_number(), name)
+        self._send("mark", text, {"name": name})
+
+    def _forget_mark(self, name: str) -> bool:
+        count = self._outstanding.get(name, 0)
+        if count == 0:
+            return False
+        self._outstanding_bytes -= len(name) + MARK_OVERHEAD_BYTES
+        if count == 1:
+            del self._outstanding[name]
+        else:
+            self._outstanding[name] = count - 1
+        return True
+
+    def _next_number(self) -> int:
+        self._sequence_number += 1
+        return self._sequence_number
+
+    def _send(self, event: str, text: bytes, data: Mapping[str, JsonValue]) -> None:
+        self._effects.append(Send(text))
+        self._report("stream.sent", {"event": event, **data})
+
+    def _report(self, kind: str, data: Mapping[str, JsonValue]) -> None:
+        if self._reports_left == 0:
+            self.counters.unreported += 1
+            return
+        self._reports_left -= 1
+        self._effects.append(Report(kind, data))
+
+    def _take_effects(self) -> Sequence[Effect]:
+        effects, self._effects = self._effects, []
+        return effects

@@ -1,0 +1,171 @@
+"""The URL of a bot: what is dialled, what is proved, and what ``start`` will say.
+
+Implements streaming spec §1.1, §1.3 and §1.4 for ``ws://`` and ``wss://``. Resolving
+``http(s)://`` to one of those is not done here.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+
+from emulator.errors import ConfigError
+from emulator.stream.options import StreamOptions
+
+DEFAULT_PORTS = {"ws": 80, "wss": 443}
+SAMPLE_RATES_HZ = (8000, 16000, 24000)
+# The older limits; past them another account may refuse (streaming spec §1.4).
+PORTABLE_PARAMS = 3
+PORTABLE_CHARS = 256
+# A URL is typed by a person; this only bounds what is parsed.
+MAX_URL_CHARS = 8192
+
+
+class StreamUrlError(ConfigError):
+    """A bot's URL cannot be dialled; the text names the part that is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class BotUrl:
+    """A bot's URL, taken apart.
+
+    Attributes:
+        dial_url: What is dialled: the query kept, userinfo and fragment gone.
+        masked_url: For reports: as given, with ``***`` for userinfo.
+        is_secure: True for ``wss``.
+        host, port: Where to connect; ``host`` without brackets.
+        authorization: The value of the Authorization header, or None.
+        sample_rate_hz: As the query asks, or None when it does not.
+        custom_parameters: The query's pairs, decoded, in their order.
+        notes: (rule, example) of everything that another account may refuse.
+    """
+
+    dial_url: str
+    masked_url: str
+    is_secure: bool
+    host: str
+    port: int
+    authorization: str | None
+    sample_rate_hz: int | None
+    custom_parameters: Mapping[str, str]
+    notes: tuple[tuple[str, str], ...] = ()
+
+
+def parse_bot_url(url: str, options: StreamOptions) -> BotUrl:
+    """Take ``url`` apart.
+
+    Raises:
+        StreamUrlError: It is no ``ws`` or ``wss`` URL that could be dialled.
+    """
+    parts, port = _split(url)
+    host_port = parts.netloc.rpartition("@")[2]
+    tail = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    rate_hz, parameters, notes = _read_query(parts.query, options)
+    mask = "***@" if "@" in parts.netloc else ""
+    return BotUrl(
+        dial_url=f"{parts.scheme}://{host_port}{tail}",
+        masked_url=f"{parts.scheme}://{mask}{host_port}{tail}",
+        is_secure=parts.scheme == "wss",
+        host=parts.hostname or "",
+        port=port,
+        authorization=_authorization(parts.netloc),
+        sample_rate_hz=rate_hz,
+        custom_parameters=parameters,
+        notes=tuple(notes),
+    )
+
+
+def _split(url: str) -> tuple[SplitResult, int]:
+    if len(url) > MAX_URL_CHARS:
+        raise StreamUrlError(f"the URL has more than {MAX_URL_CHARS} characters")
+    if any(char.isspace() or not char.isprintable() for char in url):
+        raise StreamUrlError("the URL holds a blank; real calls fail on it")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        host = parts.hostname
+    except ValueError as error:
+        raise StreamUrlError(f"the URL cannot be read: {error}") from error
+    if parts.scheme not in DEFAULT_PORTS:
+        raise StreamUrlError("the URL does not start with ws:// or wss://")
+    if not host:
+        raise StreamUrlError("the URL names no host")
+    return parts, DEFAULT_PORTS[parts.scheme] if port is None else port
+
+
+def _authorization(netloc: str) -> str | None:
+    """Return Basic credentials from userinfo, percent-decoded first (§1.3)."""
+    userinfo, at, _ = netloc.rpartition("@")
+    if not at:
+        return None
+    user, _, password = userinfo.partition(":")
+    credentials = f"{unquote(user)}:{unquote(password)}".encode()
+    return "Basic " + base64.b64encode(credentials).decode("ascii")
+
+
+def _read_query(
+    query: str, options: StreamOptions
+) -> tuple[int | None, dict[str, str], list[tuple[str, str]]]:
+    """Return sample rate, custom parameters and notes of a query."""
+    rate_hz: int | None = None
+    parameters: dict[str, str] = {}
+    notes: list[tuple[str, str]] = []
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name == "sample_rate" and not options.accept_sample_rate_underscore:
+            notes.append(("url.sample_rate_name", f"{name}={value}"))
+        elif name in ("sample-rate", "sample_rate"):
+            rate_hz = _sample_rate(value, notes)
+            if not options.sample_rate_in_custom_params:
+                continue
+        if name in parameters:
+            notes.append(("url.params_repeated", f"{name}={value}"))
+        else:
+            parameters[name] = value
+    return rate_hz, parameters, notes
+
+
+def _sample_rate(value: str, notes: list[tuple[str, str]]) -> int:
+    if value in map(str, SAMPLE_RATES_HZ):
+        return int(value)
+    notes.append(("url.sample_rate", f"sample-rate={value}"))
+    return SAMPLE_RATES_HZ[0]
+
+
+def merge_parameters(
+    from_url: Mapping[str, str], given: Mapping[str, str], options: StreamOptions
+) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
+    """Join the URL's parameters with those of applet and SIP headers, which win.
+
+    Returns:
+        The parameters as ``start`` shall carry them, and notes.
+
+    Raises:
+        StreamUrlError: There are more than the options allow.
+    """
+    merged = {**from_url, **given}
+    chars = len(urlencode(merged))
+    _check_limits(len(merged), chars, options)
+    notes = _portability(len(merged), chars)
+    return merged, tuple(notes)
+
+
+def _check_limits(count: int, chars: int, options: StreamOptions) -> None:
+    if count > options.custom_params_max:
+        raise StreamUrlError(
+            f"{count} custom parameters; stream.custom_params_max allows "
+            f"{options.custom_params_max}"
+        )
+    if chars > options.custom_params_max_chars:
+        raise StreamUrlError(
+            f"custom parameters of {chars} characters; "
+            f"stream.custom_params_max_chars allows {options.custom_params_max_chars}"
+        )
+
+
+def _portability(count: int, chars: int) -> Iterable[tuple[str, str]]:
+    if count > PORTABLE_PARAMS:
+        yield "url.params_many", f"{count} parameters"
+    if chars > PORTABLE_CHARS:
+        yield "url.params_long", f"{chars} characters"
