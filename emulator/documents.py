@@ -436,10 +436,10 @@ _WORDS: Mapping[str, str] = {
     "missing": "required, but missing",
     "string_type": "must be text",
     "string_too_long": "must have at most {max_length} characters",
-    "string_too_short": "must have at least {min_length} characters",
+    "string_too_short": "must have {min_length} or more characters",
     "string_pattern_mismatch": "does not match the pattern {pattern}",
     "too_long": "must have at most {max_length} entries",
-    "too_short": "must have at least {min_length} entries",
+    "too_short": "must have {min_length} or more entries",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -477,6 +477,8 @@ def _explain(detail: Mapping[str, Any]) -> str:
     if kind == "string_type" and isinstance(given, _SHOWN_INPUT):
         text = str(given).lower() if isinstance(given, bool) else str(given)
         return f'must be text: write it in quotes, "{text}"'
+    if context.get("min_length") == 1:
+        return "must not be empty"
     words = _WORDS.get(kind, "").format_map(context)
     if not words:
         theirs = str(detail["msg"])

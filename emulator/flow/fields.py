@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic.fields import FieldInfo
 
 # eSpeak NG renders this much in well under a second; the manual gives no limit.
 MAX_TEXT_CHARS = 1000
 AUDIO_SUFFIXES = (".wav", ".mp3")
+
+
+def _matching(pattern: str, words: str) -> tuple[AfterValidator, FieldInfo]:
+    """Check with ``pattern``, but say what is wrong in ``words``."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(words)
+        return value
+
+    schema = Field(json_schema_extra={"pattern": f"^{pattern}$"})
+    return AfterValidator(check), schema
+
+
+FlowName = Annotated[
+    str,
+    *_matching(
+        "[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
+        "must be letters, digits, '_', '.' and '-', at most 64",
+    ),
+]
+AppId = Annotated[str, *_matching("[0-9]{1,20}", "must be digits, at most 20")]
 
 NodeName = Annotated[str, Field(min_length=1, max_length=64)]
 """The name of a node of the same flow."""

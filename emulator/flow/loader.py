@@ -16,7 +16,7 @@ from emulator.documents import (
     validate,
 )
 from emulator.errors import ConfigError, Problem
-from emulator.flow.applet import Applet
+from emulator.flow.applet import Applet, Exit
 from emulator.flow.fields import FlowPlace
 from emulator.flow.model import APPLETS, Flow, FlowHead
 from emulator.flow.ports import Capability
@@ -71,11 +71,12 @@ def read_flow(file: str, text: str, rules: LoadRules, place: FlowPlace) -> FlowR
     head, head_problems = _read_model(document, FlowHead, (), place)
     applets, applet_problems = _read_applets(document, place)
     start, nodes = _graph_of(document)
+    exits = {node: _exits(applets.get(node), data) for node, data in nodes.items()}
     errors, traps = _check_applets(document, applets, rules)
     problems = [
         *problems,
         *_elsewhere(problems, [*head_problems, *applet_problems]),
-        *target_problems(document, start, applets, nodes),
+        *target_problems(document, start, exits),
         *errors,
     ]
     if problems or head is None:
@@ -134,6 +135,15 @@ def _kind(data: Any) -> type[Applet] | str:
         return APPLETS[name]
     known = ", ".join(APPLETS)
     return f"{name!r} is none of {known}{did_you_mean(str(name), APPLETS)}"
+
+
+def _exits(applet: Applet | None, data: Any) -> list[Exit]:
+    """Return the exits of an applet, or the plain ones of data that is none."""
+    if applet is not None:
+        return list(applet.exits())
+    kind = _kind(data)
+    names = () if isinstance(kind, str) else kind.EXITS
+    return [Exit(n, data[n], (n,)) for n in names if isinstance(data.get(n), str)]
 
 
 def _check_applets(

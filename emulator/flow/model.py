@@ -29,7 +29,7 @@ from emulator.flow.applet import Applet
 from emulator.flow.applets.greeting import Greeting
 from emulator.flow.applets.hangup import HangupApplet
 from emulator.flow.applets.voicebot import Voicebot
-from emulator.flow.fields import NodeName
+from emulator.flow.fields import AppId, FlowName, NodeName
 
 # A flow that needs more is written by a machine; the picture would be no help.
 MAX_APPLETS = 500
@@ -47,8 +47,8 @@ class FlowHead(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    flow: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-    app_id: Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
+    flow: FlowName
+    app_id: AppId
     start: NodeName
     applets: Annotated[dict[NodeName, Any], Field(min_length=1, max_length=MAX_APPLETS)]
 

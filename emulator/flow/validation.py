@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 
 from emulator.documents import Document, did_you_mean
 from emulator.errors import Problem
-from emulator.flow.applet import Applet
+from emulator.flow.applet import Applet, Exit
 from emulator.flow.applets.greeting import Greeting
 from emulator.flow.applets.voicebot import Voicebot
 
 
 def target_problems(
-    document: Document,
-    start: str,
-    applets: Mapping[str, Applet],
-    nodes: Collection[str],
+    document: Document, start: str, exits: Mapping[str, Iterable[Exit]]
 ) -> Iterator[Problem]:
     """Yield every exit, and the start, that leads to no node.
 
     Args:
-        applets: Those that could be read.
-        nodes: The names of all, also of those that could not.
+        exits: Of every node, as far as its applet could be read.
     """
-    if start and start not in nodes:
-        yield document.problem(("start",), _no_node(start, nodes))
-    for node, applet in applets.items():
-        for exit_ in applet.exits():
-            if exit_.target is not None and exit_.target not in nodes:
-                path = ("applets", node, *exit_.path)
-                yield document.problem(path, _no_node(exit_.target, nodes))
+    if start and start not in exits:
+        yield document.problem(("start",), _no_node(start, exits))
+    for node, ways in exits.items():
+        for way in ways:
+            if way.target is not None and way.target not in exits:
+                path = ("applets", node, *way.path)
+                yield document.problem(path, _no_node(way.target, exits))
 
 
 def _no_node(name: str, nodes: Collection[str]) -> str:
@@ -51,9 +47,9 @@ def graph_warnings(
 def _silent_bots(
     document: Document, start: str, applets: Mapping[str, Applet]
 ) -> Iterator[Problem]:
-    """Yield the Voicebots that a caller may reach without a Greeting (spec §7, 1)."""
-    ungreeted = {n for n, a in applets.items() if not isinstance(a, Greeting)}
-    for node in sorted(_reachable(start, applets, through=ungreeted) & ungreeted):
+    """Yield the Voicebots that may come before any Greeting (streaming spec §7, 1)."""
+    quiet = {n for n, a in applets.items() if not isinstance(a, (Greeting, Voicebot))}
+    for node in sorted(_reachable(start, applets, through=quiet)):
         if isinstance(applets[node], Voicebot):
             message = (
                 "no Greeting before this Voicebot: "

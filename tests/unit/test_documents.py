@@ -261,7 +261,7 @@ shapes:
         "4:9: sip.mode: 'abrubt' is none of abrupt, normal (did you mean 'abrupt'?)",
         "5:11: sip.strict: must be true or false",
         "6:1: user: unknown field (did you mean 'users'?)",
-        "8:12: users[0].name: must have at least 1 characters",
+        "8:12: users[0].name: must not be empty",
         '8:24: users[0].number: must be text: write it in quotes, "9900000001"',
         "9:23: users[1].number: does not match the pattern ^[0-9]+$",
         (

@@ -58,16 +58,14 @@ class Voicebot(Applet):
     ) -> Iterator[Finding]:
         path = ("custom_parameters",) if self.custom_parameters else ("url",)
         count, chars = urls.count_parameters(self.url, self.custom_parameters)
-        found = f"{count} custom parameters with {chars} characters"
+        found = f"{count} custom parameter{'s' * (count != 1)}, {chars} characters"
         if count > limits.count or chars > limits.chars:
-            message = f"{found}: at most {limits.count} with {limits.chars} are allowed"
+            message = f"{found}: at most {limits.count} and {limits.chars}"
             yield Finding(message, path, is_error=True)
         elif count > limits.portable_count or chars > limits.portable_chars:
-            yield Finding(
-                f"{found}: some accounts take only {limits.portable_count} "
-                f"with {limits.portable_chars}",
-                path,
-            )
+            portable = f"{limits.portable_count} and {limits.portable_chars}"
+            message = f"{found}: some accounts take at most {portable}"
+            yield Finding(message, path)
 
     def run(self, call: CallState) -> AppletRun:
         if urls.has_blank(self.url):

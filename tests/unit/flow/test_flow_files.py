@@ -1,0 +1,104 @@
+"""The shipped flows load; each broken file gives the report that lies beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from emulator.errors import ConfigError
+from emulator.flow.catalogue import FlowFile, check_files, load_catalogue
+from emulator.flow.fields import FlowPlace
+from emulator.flow.loader import LoadRules
+from emulator.flow.ports import Capability
+
+ROOT = Path(__file__).parents[3]
+SHIPPED = sorted((ROOT / "flows").glob("*.yaml"))
+BROKEN = sorted((ROOT / "tests/data/flows/broken").glob("*.yaml"))
+TODAY = frozenset({Capability.PLAY, Capability.STREAM, Capability.HANG_UP})
+
+
+def file(path: Path) -> FlowFile:
+    place = FlowPlace("audio", lambda name: name == "audio/hello.wav")
+    return FlowFile(path.name, path.read_text(), place)
+
+
+def rules(env: Mapping[str, str] | None = None) -> LoadRules:
+    return LoadRules(TODAY, env or {})
+
+
+@pytest.mark.parametrize("path", BROKEN, ids=lambda path: path.stem)
+def test_a_broken_file_gives_its_expected_report(path: Path) -> None:
+    expected = path.with_suffix(".txt").read_text()
+    assert str(check_files([file(path)], rules())) + "\n" == expected
+
+
+def test_every_problem_of_every_file_is_reported_at_once() -> None:
+    alone = [check_files([file(path)], rules()) for path in BROKEN]
+    together = check_files([file(path) for path in BROKEN], rules())
+    assert len(together.problems) == sum(len(report.problems) for report in alone)
+    assert [p.file for p in together.problems] == sorted(
+        p.file for p in together.problems
+    )
+
+
+def test_the_shipped_flows_are_without_fault() -> None:
+    report = check_files([file(path) for path in SHIPPED], rules())
+    assert str(report) == ""
+    assert {flow.flow for flow in report.flows} == {path.stem for path in SHIPPED}
+
+
+def test_every_shipped_flow_greets_first_and_hangs_up_last() -> None:
+    catalogue, _ = load_catalogue([file(path) for path in SHIPPED], rules())
+    for flow in catalogue:
+        assert flow.applets[flow.start].type == "greeting"
+        assert any(applet.type == "hangup" for applet in flow.applets.values())
+
+
+def test_the_bots_of_the_shipped_flows_come_from_the_environment() -> None:
+    env = {"BOT_URL": "wss://a/?sample-rate=16000", "ECHO_BOT_URL": "ws://b/"}
+    files = [file(ROOT / "flows/voicebot.yaml"), file(ROOT / "flows/echo.yaml")]
+    catalogue, warnings = load_catalogue(files, rules(env))
+    bots = [flow.applets["bot"] for flow in catalogue]
+    assert [bot.model_dump()["url"] for bot in bots] == list(env.values())
+    assert [w.message for w in warnings] == [
+        "no sample-rate in the URL: 8000 Hz is used; add ?sample-rate=8000"
+    ]
+
+
+def flow_text(name: str, app_id: str, text: str = "Hello.") -> str:
+    greet = f"{{type: greeting, text: {text!r}}}"
+    return f'flow: {name}\napp_id: "{app_id}"\nstart: g\napplets:\n  g: {greet}\n'
+
+
+def flow_file(file: str, text: str) -> FlowFile:
+    return FlowFile(file, text, FlowPlace("", lambda _: False))
+
+
+def test_a_catalogue_finds_flows_by_name_and_by_app_id() -> None:
+    files = [
+        flow_file("a.yaml", flow_text("a", "1", "Hello.")),
+        flow_file("b.yaml", flow_text("b", "2", "Bye.")),
+        flow_file("c.yaml", flow_text("c", "3", "Hello.")),
+    ]
+    catalogue, warnings = load_catalogue(files, rules())
+    assert len(catalogue) == 3 and warnings == ()
+    assert catalogue.by_name("a") is catalogue.by_app_id("1") is not None
+    assert catalogue.by_name("d") is catalogue.by_app_id("4") is None
+    assert catalogue.texts() == ["Hello.", "Bye."]
+
+
+def test_a_name_or_app_id_belongs_to_one_file() -> None:
+    files = [
+        flow_file("a.yaml", flow_text("a", "1")),
+        flow_file("b.yaml", flow_text("b", "1")),
+        flow_file("c.yaml", flow_text("a", "3")),
+    ]
+    with pytest.raises(ConfigError) as caught:
+        load_catalogue(files, rules())
+    assert str(caught.value) == (
+        "the flows cannot be used: 2 problems\n"
+        "  b.yaml:2:9: app_id: '1' is taken by a.yaml\n"
+        "  c.yaml:1:7: flow: 'a' is taken by a.yaml"
+    )
