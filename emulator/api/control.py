@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Response
-from pydantic import SecretStr
 
 from emulator import __version__
 from emulator.api.schemas import (
@@ -50,7 +49,7 @@ class ControlContext:
 
     calls: CallManager
     readiness: Callable[[], Mapping[str, bool]]
-    token: SecretStr | None
+    token: str | None
 
 
 def control_router(context: ControlContext) -> APIRouter:
@@ -72,9 +71,8 @@ def _token_check(context: ControlContext) -> Callable[[str | None], None]:
         if context.token is None:
             return
         scheme, _, given = (authorization or "").partition(" ")
-        expected = context.token.get_secret_value()
         if scheme.lower() != "bearer" or not secrets.compare_digest(
-            given.strip().encode(), expected.encode()
+            given.strip().encode(), context.token.encode()
         ):
             raise ApiError(
                 401, "token", "send 'Authorization: Bearer TOKEN' (setting http.token)"

@@ -1,0 +1,70 @@
+"""How calls end: who, why, the status that follows, and what the caller is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from emulator.calls.status import CallStatus
+
+
+class EndCause(Enum):
+    """Why a call is over.
+
+    Attributes:
+        word: The name that API and timeline show.
+        by: ``caller`` or ``platform``.
+        q850: The Q.850 cause of the Reason header (RFC 3326) that the caller gets.
+        answered_status: The final status of a call that had been answered.
+    """
+
+    CALLER_BYE = ("caller-bye", "caller", 16, CallStatus.COMPLETED)
+    CALLER_CANCEL = ("caller-cancel", "caller", 16, CallStatus.CANCELED)
+    FLOW_ENDED = ("flow-ended", "platform", 16, CallStatus.COMPLETED)
+    REJECTED = ("rejected", "platform", 21, CallStatus.FAILED)
+    NO_ACK = ("no-ack", "platform", 102, CallStatus.FAILED)
+    RTP_TIMEOUT = ("rtp-timeout", "platform", 102, CallStatus.COMPLETED)
+    SIGNALLING_LOST = ("signalling-lost", "platform", 38, CallStatus.COMPLETED)
+    WORKER_LOST = ("worker-lost", "platform", 41, CallStatus.FAILED)
+    SHUTDOWN = ("shutdown", "platform", 31, CallStatus.COMPLETED)
+    EMULATOR_ERROR = ("emulator-error", "platform", 41, CallStatus.FAILED)
+
+    def __init__(
+        self, word: str, by: str, q850: int, answered_status: CallStatus
+    ) -> None:
+        self.word = word
+        self.by = by
+        self.q850 = q850
+        self.answered_status = answered_status
+
+    def status(self, was_answered: bool) -> CallStatus:
+        """Return the final status of the call."""
+        if was_answered or self is EndCause.CALLER_CANCEL:
+            return self.answered_status
+        return CallStatus.CANCELED if self.by == "caller" else CallStatus.FAILED
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The end of one call.
+
+    ``text`` is one line for people: what happened, and which setting has to do with it.
+    """
+
+    kind: EndCause
+    text: str
+
+    @property
+    def by(self) -> str:
+        """``caller`` or ``platform``."""
+        return self.kind.by
+
+    @property
+    def cause(self) -> str:
+        """The short name of the cause."""
+        return self.kind.word
+
+    def reason_header(self) -> tuple[str, str]:
+        """Return the Reason header field for our BYE or final response."""
+        quoted = self.text.replace("\\", "\\\\").replace('"', '\\"')
+        return ("Reason", f'Q.850;cause={self.kind.q850};text="{quoted}"')

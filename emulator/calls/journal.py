@@ -1,0 +1,35 @@
+"""SIP messages as timeline events: one line, the text, and no secret."""
+
+from __future__ import annotations
+
+import re
+
+from emulator.events import Event, JsonValue
+from emulator.sip.trace import Direction, SipTrace
+
+# More than any phone's INVITE; a longer message is cut on the timeline only.
+MAX_TEXT_CHARS = 4096
+
+_SECRET_HEADER = re.compile(
+    r"^((?:proxy-)?authorization\s*:).*$", re.IGNORECASE | re.MULTILINE
+)
+
+
+def sip_event(trace: SipTrace) -> Event:
+    """Return the event of one SIP message."""
+    data: dict[str, JsonValue] = {
+        "summary": trace.summary,
+        "remote": str(trace.remote),
+        "text": message_text(trace),
+    }
+    if trace.is_retransmission:
+        data["retransmission"] = True
+    received = trace.direction is Direction.RECEIVED
+    return Event("sip.received" if received else "sip.sent", trace.at_s, data)
+
+
+def message_text(trace: SipTrace) -> str:
+    """Return the message as text, credentials hidden, cut to a bounded length."""
+    text = trace.message.to_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
+    text = _SECRET_HEADER.sub(r"\1 (hidden)", text)
+    return text if len(text) <= MAX_TEXT_CHARS else text[:MAX_TEXT_CHARS] + "…"

@@ -1,0 +1,217 @@
+"""One party's side of a call: its RTP leg in a media worker, and what runs on it.
+
+Commands go down through the pool; each thing that ends by a report (a prompt, a
+stream, the leg itself) is awaited here. A dead worker ends all of them at once, as if
+it had reported so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol, TypedDict, TypeVar, Unpack
+
+from emulator.events import JsonValue
+from emulator.worker.messages import (
+    CloseStream,
+    Command,
+    DigitPressed,
+    Happened,
+    InjectDigit,
+    LegRemoved,
+    MediaParams,
+    OpenStream,
+    Play,
+    PlayEnded,
+    RemoveLeg,
+    Report,
+    RtpSilent,
+    StartLeg,
+    StopPlay,
+    StreamEnded,
+    UpdateLeg,
+)
+
+R = TypeVar("R", PlayEnded, StreamEnded, LegRemoved)
+
+
+class Prompt(TypedDict, total=False):
+    """What to play; one of the fields of ``worker.messages.Play``."""
+
+    path: str
+    silence_ms: int
+    tone: str
+
+
+class Workers(Protocol):
+    """What a leg needs of the worker pool."""
+
+    async def add_leg(
+        self, leg_id: str, call_sid: str, media: MediaParams | None = None
+    ) -> int:
+        """Open an RTP port and return it."""
+
+    def send(self, command: Command) -> None:
+        """Send a command to the worker of its leg or stream."""
+
+
+class LegListener(Protocol):
+    """Who is told what happens on a leg."""
+
+    def record(
+        self,
+        kind: str,
+        data: Mapping[str, JsonValue] | None = None,
+        /,
+        *,
+        at_s: float | None = None,
+        **more: JsonValue,
+    ) -> None:
+        """Put an event on the call's timeline."""
+
+    def digit_pressed(self, leg: Leg, digit: str) -> None:
+        """The party pressed a key."""
+
+    def rtp_silent(self, leg: Leg, silent_s: float) -> None:
+        """The party sent no RTP for too long."""
+
+
+class Leg:
+    """The media of one party."""
+
+    def __init__(
+        self, leg_id: str, call_sid: str, workers: Workers, listener: LegListener
+    ) -> None:
+        self.leg_id = leg_id
+        self._call_sid = call_sid
+        self._workers = workers
+        self._listener = listener
+        self._plays: dict[str, asyncio.Future[PlayEnded]] = {}
+        self._streams: dict[str, asyncio.Future[StreamEnded]] = {}
+        self._removed: asyncio.Future[LegRemoved] | None = None
+        self._is_open = False
+        self._next_play = 0
+
+    async def open(self, media: MediaParams | None) -> int:
+        """Open the RTP port and return it.
+
+        Raises:
+            WorkerLost: The media worker is not there.
+            MediaError: It has no port left.
+        """
+        port = await self._workers.add_leg(self.leg_id, self._call_sid, media)
+        self._is_open = True
+        return port
+
+    def start(self) -> None:
+        """Let packets flow: the call is answered."""
+        self._workers.send(StartLeg(self.leg_id))
+
+    def update(self, media: MediaParams) -> None:
+        """Apply what a later offer and answer agreed on."""
+        self._workers.send(UpdateLeg(self.leg_id, media))
+
+    def inject_digit(self, digit: str, duration_ms: int) -> None:
+        """Pass on a digit that came by signalling."""
+        self._workers.send(InjectDigit(self.leg_id, digit, duration_ms))
+
+    async def play(self, **what: Unpack[Prompt]) -> PlayEnded:
+        """Play one prompt to its end."""
+        self._next_play += 1
+        play_id = f"{self.leg_id}.{self._next_play}"
+        command = Play(self.leg_id, play_id, **what)
+        try:
+            return await self._ask(self._plays, play_id, command)
+        except asyncio.CancelledError:
+            self._workers.send(StopPlay(self.leg_id, play_id))
+            raise
+
+    async def stream(self, command: OpenStream) -> StreamEnded:
+        """Join the leg to a bot; return when the stream is over."""
+        try:
+            return await self._ask(self._streams, command.stream_sid, command)
+        except asyncio.CancelledError:
+            self._workers.send(CloseStream(command.stream_sid))
+            raise
+
+    async def _ask(
+        self, waiting: dict[str, asyncio.Future[R]], key: str, command: Command
+    ) -> R:
+        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        waiting[key] = answer
+        try:
+            self._workers.send(command)
+            return await answer
+        finally:
+            waiting.pop(key, None)
+
+    async def remove(
+        self, stop_reason: str, deadline_s: float
+    ) -> Mapping[str, JsonValue]:
+        """End prompts, streams and the leg; return its counters, empty if lost."""
+        if not self._is_open:
+            return {}
+        self._removed = asyncio.get_running_loop().create_future()
+        self._workers.send(RemoveLeg(self.leg_id, stop_reason))
+        try:
+            async with asyncio.timeout(deadline_s):
+                return (await self._removed).stats
+        except TimeoutError:
+            self.lose("the media worker did not answer")
+            return {}
+
+    def on_report(self, report: Report) -> None:
+        """Take a report about this leg or a stream on it."""
+        match report:
+            case Happened(kind=kind, at_s=at_s, data=data):
+                self._listener.record(kind, data, at_s=at_s)
+            case PlayEnded():
+                _resolve(self._plays.get(report.play_id), report)
+            case StreamEnded():
+                _resolve(self._streams.get(report.stream_sid), report)
+            case DigitPressed():
+                self._take_digit(report)
+            case RtpSilent():
+                self._listener.rtp_silent(self, report.silent_s)
+            case LegRemoved():
+                self._is_open = False
+                _resolve(self._removed, report)
+            case _:
+                pass  # Answers to requests of the pool itself end there.
+
+    def _take_digit(self, report: DigitPressed) -> None:
+        self._listener.record(
+            "digit",
+            at_s=report.at_s,
+            digit=report.digit,
+            duration_ms=report.duration_ms,
+            source=report.source,
+        )
+        self._listener.digit_pressed(self, report.digit)
+
+    def lose(self, reason: str) -> None:
+        """End everything that waits: the worker is gone."""
+        self._is_open = False
+        for play_id, play in self._plays.items():
+            _resolve(play, PlayEnded(self.leg_id, play_id, "leg_removed", 0, reason))
+        for stream_sid, stream in self._streams.items():
+            _resolve(stream, _lost_stream(stream_sid, reason))
+        _resolve(self._removed, LegRemoved(self.leg_id, {}))
+
+
+def _lost_stream(stream_sid: str, reason: str) -> StreamEnded:
+    return StreamEnded(
+        stream_sid=stream_sid,
+        status="failed",
+        disconnected_by="NA",
+        error=reason,
+        duration_s=0.0,
+        close_code=None,
+        close_reason="",
+        closed_first="platform",
+    )
+
+
+def _resolve(future: asyncio.Future[R] | None, report: R) -> None:
+    if future is not None and not future.done():
+        future.set_result(report)

@@ -1,0 +1,188 @@
+"""All calls: starts them, finds them, hands out reports, drains them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+
+from emulator.bus import Bus
+from emulator.calls.call import Call, CallFacts
+from emulator.calls.door import Admitted, Knock, Refused, caller_identity, knock
+from emulator.calls.ending import EndCause
+from emulator.calls.journal import sip_event
+from emulator.calls.services import CallServices
+from emulator.flow.catalogue import FlowCatalogue
+from emulator.sip.errors import SipParseError
+from emulator.sip.session import IncomingInvite
+from emulator.sip.trace import SipTrace
+from emulator.worker.messages import Report
+
+logger = logging.getLogger("emulator.calls")
+
+# SIP messages that came before their call (its INVITE, the 100) or of no call at all.
+MAX_EARLY_TRACES = 256
+
+
+class CallManager:
+    """The calls of one emulator.
+
+    Args:
+        flows: Has every flow that a number of the settings names.
+        bus: Gets a call's SID at every entry of its timeline.
+    """
+
+    def __init__(
+        self, services: CallServices, flows: FlowCatalogue, bus: Bus[str]
+    ) -> None:
+        self.bus = bus
+        self._services = services
+        self._flows = flows
+        self._calls: dict[str, Call] = {}
+        self._by_call_id: dict[str, Call] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ended: deque[Call] = deque()
+        self._early: deque[SipTrace] = deque(maxlen=MAX_EARLY_TRACES)
+
+    # Looking.
+
+    def get(self, sid: str) -> Call | None:
+        """Return a call that is still in memory."""
+        return self._calls.get(sid)
+
+    def newest(self, limit: int) -> list[Call]:
+        """Return calls, newest first."""
+        calls = reversed(self._calls.values())
+        return [call for call, _ in zip(calls, range(limit), strict=False)]
+
+    @property
+    def active(self) -> int:
+        """How many calls are up."""
+        return len(self._tasks)
+
+    # Arriving.
+
+    def on_invite(self, invite: IncomingInvite) -> None:
+        """Take a new call, or refuse it with the reason."""
+        facts = _knock_of(invite)
+        answer = self._admit(facts)
+        call = Call(self._facts(invite, facts, answer), self._services)
+        self._remember(call)
+        if isinstance(answer, Refused):
+            call.refuse(answer, invite)
+            self._over(call)
+            return
+        flow = self._flows.by_name(answer.number.flow)
+        assert flow is not None, "the service checks numbers against flows"
+        task = asyncio.create_task(
+            call.run(invite, answer, flow), name=f"call {call.sid}"
+        )
+        self._tasks[call.sid] = task
+        task.add_done_callback(lambda _: self._over(call))
+
+    def _admit(self, facts: Knock) -> Admitted | Refused:
+        limit = self._services.settings.calls.max_concurrent
+        if self.active >= limit:
+            return Refused(
+                503, "capacity", f"{limit} calls are up (calls.max_concurrent)"
+            )
+        return knock(self._services.settings, facts)
+
+    def _facts(
+        self, invite: IncomingInvite, facts: Knock, answer: Admitted | Refused
+    ) -> CallFacts:
+        if isinstance(answer, Admitted):
+            from_, to = answer.from_, answer.to
+        else:
+            users = self._services.settings.users
+            from_, to = caller_identity(users, facts.from_user), facts.dialled
+        return CallFacts(
+            sid=self._services.ids.sid(self._services.clock.utc()),
+            direction="incoming",
+            from_=from_,
+            to=to,
+            dialled=facts.dialled,
+            source=str(invite.source),
+            sip_call_id=invite.call_id,
+        )
+
+    def _remember(self, call: Call) -> None:
+        self._calls[call.sid] = call
+        self._by_call_id[call.facts.sip_call_id] = call
+        for trace in self._early:
+            if trace.call_id == call.facts.sip_call_id:
+                call.record_event(sip_event(trace))
+
+    def _over(self, call: Call) -> None:
+        """Count the call among the ended; forget the oldest of them."""
+        self._tasks.pop(call.sid, None)
+        self._ended.append(call)
+        while len(self._ended) > self._services.settings.calls.keep_ended:
+            old = self._ended.popleft()
+            del self._calls[old.sid]
+            if self._by_call_id.get(old.facts.sip_call_id) is old:
+                del self._by_call_id[old.facts.sip_call_id]
+
+    # Reports.
+
+    def on_trace(self, trace: SipTrace) -> None:
+        """Put a SIP message on the timeline of its call."""
+        call = self._by_call_id.get(trace.call_id)
+        if call is None:
+            self._early.append(trace)
+        else:
+            call.record_event(sip_event(trace))
+
+    def on_report(self, report: Report) -> None:
+        """Hand a worker's report to the leg that it is about."""
+        # A leg is named after its call; reports about no leg are the pool's.
+        call = self._calls.get(getattr(report, "leg_id", ""))
+        if call is not None:
+            call.leg.on_report(report)
+
+    def on_worker_lost(self, worker: int, reason: str, leg_ids: frozenset[str]) -> None:
+        """End the calls of a dead worker with its reason."""
+        logger.error("media worker %d lost: %s; %d calls end", worker, reason,
+                     len(leg_ids))  # fmt: skip
+        for leg_id in leg_ids:
+            call = self._calls.get(leg_id)
+            if call is not None:
+                call.worker_lost(reason)
+
+    # Leaving.
+
+    async def drain(self, deadline_s: float) -> int:
+        """End every call; cancel those that last; return how many had to be cut."""
+        for sid in self._tasks:
+            self._calls[sid].end(EndCause.SHUTDOWN, "the emulator is shutting down")
+        tasks = list(self._tasks.values())
+        if not tasks:
+            return 0
+        _, late = await asyncio.wait(tasks, timeout=deadline_s)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return len(late)
+
+
+def _knock_of(invite: IncomingInvite) -> Knock:
+    headers = {
+        name: value
+        for name, value in reversed(list(invite.request.headers))
+        if name.lower().startswith("x-")
+    }
+    return Knock(
+        dialled=invite.request.sip_uri.user_text,
+        from_user=_from_user(invite),
+        source_ip=invite.source.ip,
+        headers=headers,
+    )
+
+
+def _from_user(invite: IncomingInvite) -> str:
+    """Return the caller's user part; From may hold any scheme, such as ``tel:``."""
+    try:
+        return invite.request.from_.sip_uri.user_text or "anonymous"
+    except SipParseError:
+        scheme, _, rest = invite.request.from_.uri.partition(":")
+        return rest.partition(";")[0] if scheme.lower() == "tel" else "anonymous"

@@ -1,0 +1,51 @@
+"""What a call is given: the rest of the emulator, as far as calls need it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from emulator.calls.leg import Workers
+from emulator.clock import Clock
+from emulator.config import Settings
+from emulator.ids import IdSource
+
+
+class Rendering(Protocol):
+    """A text as audio: its file, or why there is none."""
+
+    @property
+    def path(self) -> Path | None:
+        """A WAV file, or None."""
+
+    @property
+    def error(self) -> str | None:
+        """Why there is no file, in one line."""
+
+
+class Speech(Protocol):
+    """Speaks the texts of greetings."""
+
+    def lookup(self, text: str) -> Rendering:
+        """Return ``text`` as audio if that is there already."""
+
+    async def render(self, texts: Iterable[str]) -> Mapping[str, Rendering]:
+        """Return ``texts`` as audio; make what is missing."""
+
+
+@dataclass(frozen=True)
+class CallServices:
+    """The rest of the emulator.
+
+    Attributes:
+        announce: Called with the call's SID at every new timeline entry.
+    """
+
+    settings: Settings
+    clock: Clock
+    ids: IdSource
+    workers: Workers
+    speech: Speech
+    announce: Callable[[str], None]

@@ -1,0 +1,34 @@
+"""``config``: the settings in force and where each came from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from emulator.errors import ExitStatus
+from emulator.service import ServeOptions, read_settings
+
+
+def show(config: Path | None) -> ExitStatus:
+    """Print one line per setting: path, value, origin."""
+    loaded = read_settings(ServeOptions(config=config, env=os.environ))
+    rows = list(_rows(loaded.settings, ""))
+    width = max(len(path) for path, _ in rows)
+    for path, value in rows:
+        print(f"{path:<{width}}  {value}  ({loaded.origins.get(path, 'default')})")
+    return ExitStatus.OK
+
+
+def _rows(value: object, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _rows(getattr(value, name), f"{path}.{name}" if path else name)
+    elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+        for n, item in enumerate(value):
+            yield from _rows(item, f"{path}.{n}")
+    else:
+        # A secret prints as stars: its repr is made for that.
+        yield path, str(list(value) if isinstance(value, tuple) else value)

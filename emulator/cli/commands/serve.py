@@ -1,0 +1,111 @@
+"""``serve``: run the emulator until a signal, then end its calls in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from emulator.errors import ExitStatus
+from emulator.events import JsonValue
+from emulator.service import ServeOptions, Service
+
+BOT_PORTS = (5001, 5002)
+
+
+def run(
+    *,
+    config: Path | None,
+    flows: Path | None,
+    sip_port: int | None,
+    http_port: int | None,
+    bind: str | None,
+    with_bots: bool,
+) -> ExitStatus:
+    """Serve; return when the calls are ended after SIGINT or SIGTERM."""
+    options: dict[str, tuple[str, JsonValue]] = {}
+    if flows is not None:
+        options["flow.directory"] = ("--flows", str(flows))
+    if sip_port is not None:
+        options["sip.port"] = ("--sip-port", sip_port)
+    if http_port is not None:
+        options["http.port"] = ("--http-port", http_port)
+    if bind is not None:
+        for section in ("sip", "media", "http"):
+            options[f"{section}.bind"] = ("--bind", bind)
+    serve_options = ServeOptions(config=config, options=options, env=os.environ)
+    return asyncio.run(_serve(Service(serve_options), with_bots))
+
+
+async def _serve(service: Service, with_bots: bool) -> ExitStatus:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    await service.start()
+    _announce(service)
+    bots = [await _start_bot(port) for port in BOT_PORTS] if with_bots else []
+    try:
+        await stopping.wait()
+        print("stopping: ending calls", file=sys.stderr)
+        # A second signal takes the default action: it ends the process at once.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+        cut = await service.stop()
+    finally:
+        for bot in bots:
+            bot.terminate()
+            await bot.wait()
+    if cut:
+        print(f"{cut} calls did not end in time and were cut", file=sys.stderr)
+    return ExitStatus.OK
+
+
+async def _start_bot(port: int) -> asyncio.subprocess.Process:
+    """Start an echo bot in a process of its own.
+
+    Not in our process group: Ctrl-C must not end it before it has seen ``stop``. When
+    the port is taken, another bot listens there, and its own line says so.
+    """
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "emulator", "bot", "echo", "--port", str(port),
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def _announce(service: Service) -> None:
+    """Print one line per listener, what to dial, and the time it took."""
+    for listener in service.listeners:
+        print(f"SIP   {listener.transport:<4} {listener.ip}:{listener.port}")
+    http = service.settings.http
+    print(f"HTTP  http://{http.bind}:{service.http.port}/emulator/v1/ready")
+    media = service.settings.media
+    print(f"RTP   udp  {media.bind}:{media.rtp_port_min}-{media.rtp_port_max}")
+    if service.token is not None and http.token is None:
+        print(f"token {service.token} (set http.token to choose your own)")
+    host = (
+        "127.0.0.1"
+        if service.settings.sip.bind == "0.0.0.0"
+        # noqa: S104
+        else (service.settings.sip.bind)
+    )
+    port = service.listeners[0].port
+    for number in service.settings.numbers:
+        print(f"dial  sip:{number.number}@{host}:{port}  -> flow {number.flow}")
+    for warning in service.flow_warnings:
+        print(f"warning: {warning}")
+    print(f"ready after {_process_age_s():.2f} s", flush=True)
+
+
+def _process_age_s() -> float:
+    """Return seconds since this process was started, interpreter start included."""
+    try:
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        started_s = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - started_s
+    except (OSError, AttributeError, IndexError, ValueError):
+        # Not Linux: processor time is the nearest that the standard library has.
+        return time.process_time()

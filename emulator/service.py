@@ -1,0 +1,306 @@
+"""Composition root: builds every room from the settings, runs it, ends it in order.
+
+The media workers are spawned first, because their start and our own heavy imports can
+run side by side; what is heavy loads inside the functions that need it. The order makes
+the difference between 0.6 s and 1.2 s to ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emulator.bus import Bus
+from emulator.clock import SystemClock
+from emulator.errors import ConfigError, Problem
+from emulator.events import JsonValue
+from emulator.ids import IdSource
+from emulator.worker.host import WorkerPool
+
+if TYPE_CHECKING:
+    import socket
+
+    from emulator.api.server import HttpServer
+    from emulator.calls.manager import CallManager
+    from emulator.config import LoadedSettings, Settings
+    from emulator.flow.catalogue import FlowCatalogue, FlowFile
+    from emulator.sip.endpoint import BoundListener, SipEndpoint
+    from emulator.sip.session import IncomingInvite
+    from emulator.sip.trace import SipTrace
+    from emulator.speech.cache import SpeechCache
+    from emulator.worker.messages import Report
+
+logger = logging.getLogger("emulator.service")
+
+DEFAULT_CONFIG = Path("config/emulator.yaml")
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What the command line knows.
+
+    Attributes:
+        config: Settings file; None takes ``config/emulator.yaml`` if there is one.
+        options: Dotted setting to (option as typed, value).
+        env: The process environment.
+    """
+
+    config: Path | None = None
+    options: Mapping[str, tuple[str, JsonValue]] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_settings(options: ServeOptions) -> LoadedSettings:
+    """Load the settings from every source.
+
+    Raises:
+        ConfigError: Lists every problem.
+    """
+    from emulator.config import load_settings
+
+    path = options.config
+    if path is None and DEFAULT_CONFIG.exists():
+        path = DEFAULT_CONFIG
+    try:
+        text = path.read_text(encoding="utf-8") if path else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: the settings cannot be read: {error}") from error
+    return load_settings(
+        file=str(path) if path else None,
+        text=text,
+        env=options.env,
+        options=options.options,
+    )
+
+
+def find_flow_files(paths: list[Path]) -> list[FlowFile]:
+    """Read flow files, and those of directories in the order of their names.
+
+    Raises:
+        ConfigError: A path does not exist, holds no flow, or cannot be read.
+    """
+    from emulator.flow.catalogue import FlowFile
+    from emulator.flow.fields import FlowPlace
+
+    found: list[FlowFile] = []
+    for path in paths:
+        files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+        if not files:
+            raise ConfigError(f"{path}: no *.yaml flow in this directory")
+        for file in files:
+            try:
+                text = file.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(f"{file}: cannot be read: {error}") from error
+            place = FlowPlace(str(file.parent), os.path.isfile)
+            found.append(FlowFile(str(file), text, place))
+    return found
+
+
+class Service:
+    """One emulator: ``start``, use, ``stop``."""
+
+    def __init__(self, options: ServeOptions) -> None:
+        self._options = options
+        self._clock = SystemClock()
+        self._stack = AsyncExitStack()
+        self._is_draining = False
+        self._listeners: tuple[BoundListener, ...] = ()
+        self.pool = WorkerPool(
+            clock=self._clock, on_report=self._on_report, on_lost=self._on_lost
+        )
+        self.settings: Settings
+        self.flows: FlowCatalogue
+        self.flow_warnings: tuple[Problem, ...] = ()
+        self.calls: CallManager
+        self.http: HttpServer
+        self.endpoint: SipEndpoint
+        self.speech: SpeechCache
+        self.token: str | None = None
+
+    @property
+    def listeners(self) -> tuple[BoundListener, ...]:
+        """The open SIP listeners."""
+        return self._listeners
+
+    async def start(self) -> None:
+        """Come up; return when calls can be taken.
+
+        Raises:
+            ConfigError: Settings, flows or ports are not usable.
+        """
+        try:
+            self._stack.push_async_callback(self.pool.close)
+            await self.pool.spawn()
+            self._read_files()
+            http_socket = self._bind_http()
+            self._configure_pool()
+            self._build_calls()
+            await self._start_http(http_socket)
+            await self.pool.ready()
+            await self._start_sip()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def stop(self) -> int:
+        """End calls, then listeners, then workers; return how many calls were cut.
+
+        Bots get ``stop``, callers a BYE; what lasts beyond
+        ``calls.shutdown_deadline_s`` is cut.
+        """
+        self._is_draining = True
+        deadline_s = self.settings.calls.shutdown_deadline_s
+        self.endpoint.stop_accepting()
+        cut = await self.calls.drain(deadline_s)
+        await self.pool.drain(deadline_s)
+        await self._stack.aclose()
+        return cut
+
+    def readiness(self) -> Mapping[str, bool]:
+        """Return each condition of taking calls."""
+        return {
+            "sip": bool(self._listeners),
+            "flows": len(self.flows) > 0,
+            "workers": self.pool.all_alive,
+            "accepting": not self._is_draining,
+        }
+
+    # Building, in the order of ``start``.
+
+    def _read_files(self) -> None:
+        from emulator.logs import set_up_logging
+
+        self.settings = read_settings(self._options).settings
+        set_up_logging(self.settings.logs.level, self.settings.logs.format)
+        self.flows, self.flow_warnings = self._load_flows()
+        self._check_numbers()
+
+    def _load_flows(self) -> tuple[FlowCatalogue, tuple[Problem, ...]]:
+        from emulator.calls.flowing import CAPABILITIES
+        from emulator.flow.catalogue import load_catalogue
+        from emulator.flow.loader import LoadRules
+
+        files = find_flow_files([Path(self.settings.flow.directory)])
+        return load_catalogue(files, LoadRules(CAPABILITIES, self._options.env))
+
+    def _check_numbers(self) -> None:
+        names = [flow.flow for flow in self.flows]
+        unknown = [
+            f"number {number.number} wants flow {number.flow!r}"
+            for number in self.settings.numbers
+            if number.flow not in names
+        ]
+        if unknown:
+            raise ConfigError(
+                f"{'; '.join(unknown)}; {self.settings.flow.directory} has "
+                f"{', '.join(names)} (settings numbers, flow.directory)"
+            )
+
+    def _bind_http(self) -> socket.socket:
+        from emulator.api.server import bind_http
+
+        sock = bind_http(self.settings.http.bind, self.settings.http.port)
+        self._stack.callback(sock.close)
+        return sock
+
+    def _configure_pool(self) -> None:
+        media = self.settings.media
+        self.pool.configure(
+            workers=media.workers,
+            bind_ip=media.bind,
+            rtp_port_min=media.rtp_port_min,
+            rtp_port_max=media.rtp_port_max,
+            options={"rtp_timeout_s": self.settings.sip.rtp_timeout_s},
+        )
+
+    def _build_calls(self) -> None:
+        from emulator.calls.manager import CallManager
+        from emulator.calls.services import CallServices
+        from emulator.speech.cache import SpeechCache
+
+        bus: Bus[str] = Bus()
+        self.speech = SpeechCache(
+            Path(self.settings.data_dir) / "speech", self.settings.speech.voice
+        )
+        services = CallServices(
+            settings=self.settings,
+            clock=self._clock,
+            ids=IdSource(),
+            workers=self.pool,
+            speech=self.speech,
+            announce=bus.publish,
+        )
+        self.calls = CallManager(services, self.flows, bus)
+        rendering = asyncio.create_task(
+            self.speech.render(self.flows.texts()), name="speech"
+        )
+        self._stack.push_async_callback(_cancelled, rendering)
+
+    async def _start_sip(self) -> None:
+        from emulator.sip.endpoint import SipEndpoint
+        from emulator.sip.options import SipOptions
+
+        sip = self.settings.sip
+        self.endpoint = SipEndpoint(
+            SipOptions(
+                bind_ip=sip.bind,
+                port=sip.port,
+                transports=sip.transports,
+                advertise_address=sip.advertise_address,
+            ),
+            self._clock,
+            IdSource(),
+            on_invite=self._on_invite,
+            observe=self._on_trace,
+        )
+        self._listeners = await self.endpoint.start()
+        deadline_s = self.settings.calls.shutdown_deadline_s
+        self._stack.push_async_callback(self.endpoint.stop, deadline_s)
+
+    async def _start_http(self, sock: socket.socket) -> None:
+        from emulator.api.app import create_app
+        from emulator.api.control import ControlContext
+        from emulator.api.server import HttpServer
+
+        self.token = self._control_token()
+        context = ControlContext(self.calls, self.readiness, self.token)
+        self.http = HttpServer(create_app(context), sock)
+        await self.http.start()
+        self._stack.push_async_callback(self.http.stop)
+
+    def _control_token(self) -> str | None:
+        """Return the control API's token; a loopback listener needs none."""
+        given = self.settings.http.token
+        if given is not None:
+            return given.get_secret_value()
+        if ipaddress.ip_address(self.settings.http.bind).is_loopback:
+            return None
+        return secrets.token_urlsafe(16)
+
+    # What the rooms tell.
+
+    def _on_invite(self, invite: IncomingInvite) -> None:
+        self.calls.on_invite(invite)
+
+    def _on_trace(self, trace: SipTrace) -> None:
+        self.calls.on_trace(trace)
+
+    def _on_report(self, report: Report) -> None:
+        self.calls.on_report(report)
+
+    def _on_lost(self, worker: int, reason: str, leg_ids: frozenset[str]) -> None:
+        self.calls.on_worker_lost(worker, reason, leg_ids)
+
+
+async def _cancelled(task: asyncio.Task[object]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""Fixtures of whole processes: the emulator, bots, SIPp and baresip."""
