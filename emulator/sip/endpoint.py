@@ -1,25 +1,74 @@
-"""The asyncio shell: sockets, timers and sessions around the pure user agent."""
+"""The asyncio shell: sockets, timers and sessions around the pure user agent.
+
+It carries effects out in order. Whatever goes wrong while one message is handled is
+logged and ends there: the transport and all other calls go on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from emulator.clock import Clock
+from emulator.errors import LocalProtocolError
 from emulator.ids import IdSource
-from emulator.sip.address import Transport
+from emulator.sip.address import SourceAddress, Target
+from emulator.sip.agent import UserAgent
+from emulator.sip.effects import (
+    Announce,
+    ClearTimer,
+    Effect,
+    Emit,
+    SendMessage,
+    SetTimer,
+    TimerKey,
+    TransactionId,
+)
+from emulator.sip.errors import SessionStateError, SipParseError
+from emulator.sip.events import InfoReceived, Provisional, SessionEnded, SessionEvent
+from emulator.sip.transport.interfaces import own_networks
+from emulator.sip.invite import InviteSession
+from emulator.sip.message import Message, Request, parse_message
 from emulator.sip.options import SipOptions
 from emulator.sip.session import CallSession, IncomingInvite, OutgoingInvite
-from emulator.sip.trace import SipTrace
+from emulator.sip.trace import Direction, SipTrace
+from emulator.sip.transport.sockets import BoundListener, SipTransport
+
+logger = logging.getLogger(__name__)
+
+OnInvite = Callable[[IncomingInvite], None]
+Observe = Callable[[SipTrace], None]
+_SHUTDOWN_REASON = ("Reason", 'SIP;cause=503;text="the emulator is stopping"')
 
 
-@dataclass(frozen=True, slots=True)
-class BoundListener:
-    """A socket that takes SIP."""
+class EventMailbox:
+    """The events of one session that nobody has read yet."""
 
-    transport: Transport
-    ip: str
-    port: int
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._events: deque[SessionEvent] = deque()
+        self._arrived = asyncio.Event()
+
+    def put(self, event: SessionEvent) -> None:
+        """Add an event; beyond the limit those that a peer can repeat are dropped."""
+        is_optional = isinstance(event, InfoReceived | Provisional)
+        if is_optional and len(self._events) >= self._limit:
+            logger.warning("dropping %s: nobody reads them", type(event).__name__)
+            return
+        self._events.append(event)
+        self._arrived.set()
+
+    async def get(self) -> SessionEvent:
+        """Return the oldest event; ``SessionEnded`` stays for the next reader."""
+        while not self._events:
+            self._arrived.clear()
+            await self._arrived.wait()
+        if isinstance(self._events[0], SessionEnded):
+            return self._events[0]
+        return self._events.popleft()
 
 
 class SipEndpoint:
@@ -39,10 +88,25 @@ class SipEndpoint:
         clock: Clock,
         ids: IdSource,
         *,
-        on_invite: Callable[[IncomingInvite], None],
-        observe: Callable[[SipTrace], None] | None = None,
+        on_invite: OnInvite,
+        observe: Observe | None = None,
     ) -> None:
-        raise NotImplementedError
+        self._options = options
+        self._clock = clock
+        self._ids = ids
+        self._on_invite = on_invite
+        self._observe = observe
+        self._transport = SipTransport(
+            options, clock, self._receive, lambda: self._agent.connections_in_use
+        )
+        self._started_agent: UserAgent | None = None
+        self._mailboxes: dict[int, EventMailbox] = {}
+        self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
+        self._effects: deque[Effect] = deque()
+        self._is_performing = False
+        self._all_ended = asyncio.Event()
+
+    # --- life ---
 
     async def start(self) -> tuple[BoundListener, ...]:
         """Open the sockets.
@@ -50,7 +114,43 @@ class SipEndpoint:
         Raises:
             ListenError: Names the address, the port and the setting.
         """
-        raise NotImplementedError
+        listeners = await self._transport.start()
+        ports = {listener.transport: listener.port for listener in listeners}
+        networks = self._options.networks or own_networks()
+        self._started_agent = UserAgent(self._options, networks, ports, self._ids)
+        return listeners
+
+    def stop_accepting(self) -> None:
+        """Answer new calls with 503 and Retry-After from now on."""
+        self._agent.stop_accepting()
+
+    async def stop(self, deadline_s: float) -> None:
+        """End what is left of calls, wait for their BYEs, close everything.
+
+        Args:
+            deadline_s: How long to wait for answers to BYE and CANCEL.
+        """
+        if self._started_agent is not None:
+            self.stop_accepting()
+            for session in self._agent.sessions:
+                self._act(session, session.hang_up([_SHUTDOWN_REASON]))
+            await self._wait_for_sessions(deadline_s)
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        await self._transport.close()
+
+    async def _wait_for_sessions(self, deadline_s: float) -> None:
+        try:
+            async with asyncio.timeout(deadline_s):
+                while self._agent.session_count:
+                    self._all_ended.clear()
+                    await self._all_ended.wait()
+        except TimeoutError:
+            left = self._agent.session_count
+            logger.warning("%d SIP sessions had not ended after %s s", left, deadline_s)
+
+    # --- calls ---
 
     def place_call(self, outgoing: OutgoingInvite) -> CallSession:
         """Send an INVITE; what comes of it arrives as events of the session.
@@ -58,20 +158,167 @@ class SipEndpoint:
         Raises:
             SipParseError: The target is no SIP URI.
         """
-        raise NotImplementedError
+        session, effects = self._agent.place_call(outgoing)
+        handle = self._handle(session)
+        self._perform(effects)
+        return handle
 
     def advertised_ip_towards(self, host: str) -> str:
         """Return the address that SDP of an outgoing call to ``host`` should name."""
-        raise NotImplementedError
-
-    def stop_accepting(self) -> None:
-        """Answer new calls with 503 and Retry-After from now on."""
-        raise NotImplementedError
-
-    async def stop(self, deadline_s: float) -> None:
-        """Wait for open transactions, at most ``deadline_s``; then close everything."""
-        raise NotImplementedError
+        return self._agent.advertised_ip_towards(host)
 
     def counts(self) -> Mapping[str, int]:
-        """Return how many transactions, dialogs, sessions, connections, timers."""
-        raise NotImplementedError
+        """Return what is open, for tests that look for leaks."""
+        return {
+            "transactions": self._agent.transaction_count,
+            "dialogs": self._agent.dialog_count,
+            "sessions": self._agent.session_count,
+            "connections": self._transport.connection_count,
+            "timers": len(self._timers),
+            "mailboxes": len(self._mailboxes),
+        }
+
+    @property
+    def _agent(self) -> UserAgent:
+        if self._started_agent is None:
+            raise LocalProtocolError("the SIP endpoint has not been started")
+        return self._started_agent
+
+    def _handle(self, session: InviteSession) -> CallSession:
+        mailbox = EventMailbox(self._options.limits.max_pending_events)
+        self._mailboxes[session.serial] = mailbox
+        return CallSession(session, mailbox, partial(self._act, session))
+
+    def _act(self, session: InviteSession, effects: list[Effect]) -> None:
+        self._perform(self._agent.act(session, effects))
+
+    # --- messages and timers in ---
+
+    def _receive(self, data: bytes, source: SourceAddress) -> None:
+        try:
+            message = parse_message(data, max_headers=self._options.limits.max_headers)
+        except SipParseError as error:
+            logger.info("%s from %s", error, source)
+            self._perform(self._agent.receive_malformed(error, source))
+            return
+        try:
+            self._trace_received(message, source)
+            self._perform(self._agent.receive(message, source))
+        except Exception:
+            logger.exception("handling %s from %s failed", message.summary, source)
+            if isinstance(message, Request):
+                self._perform(self._agent.fail(message))
+
+    def _timer_fired(self, key: TimerKey) -> None:
+        self._timers.pop(key, None)
+        try:
+            self._perform(self._agent.timer_fired(key))
+        except Exception:
+            logger.exception("timer %s failed", key)
+
+    def _send_failed(self, transaction: TransactionId | None, reason: str) -> None:
+        logger.info("cannot send: %s", reason)
+        if transaction is not None:
+            self._perform(self._agent.transport_failed(transaction, reason))
+
+    # --- effects out ---
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        """Carry out in order, also what callbacks add meanwhile."""
+        self._effects.extend(effects)
+        if self._is_performing:
+            return
+        self._is_performing = True
+        try:
+            while self._effects:
+                self._carry_out(self._effects.popleft())
+        finally:
+            self._is_performing = False
+        if not self._agent.session_count:
+            self._all_ended.set()
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case SendMessage(message, target, transaction, is_retransmission):
+                self._trace_sent(message, target, is_retransmission)
+                failed = partial(self._send_failed, transaction)
+                self._transport.send(message.to_bytes(), target, failed)
+            case SetTimer(key, delay_s):
+                self._set_timer(key, delay_s)
+            case ClearTimer(key):
+                timer = self._timers.pop(key, None)
+                if timer is not None:
+                    timer.cancel()
+            case Announce(session, request, source):
+                self._announce(session, request, source)
+            case Emit(session, event):
+                self._emit(session, event)
+            case _:
+                raise LocalProtocolError(f"{effect} was not meant for the shell")
+
+    def _set_timer(self, key: TimerKey, delay_s: float) -> None:
+        running = self._timers.get(key)
+        if running is not None:
+            running.cancel()
+        loop = asyncio.get_running_loop()
+        self._timers[key] = loop.call_later(delay_s, self._timer_fired, key)
+
+    def _announce(
+        self, session: InviteSession, request: Request, source: SourceAddress
+    ) -> None:
+        handle = self._handle(session)
+        try:
+            self._on_invite(IncomingInvite(request, source, handle, request.sdp))
+        except Exception:
+            logger.exception("the application failed on call %s", request.call_id)
+            self._refuse(handle)
+
+    def _refuse(self, handle: CallSession) -> None:
+        try:
+            handle.reject(500)
+        except SessionStateError:
+            handle.hang_up()
+
+    def _emit(self, session: InviteSession, event: SessionEvent) -> None:
+        mailbox = self._mailboxes.get(session.serial)
+        if mailbox is None:
+            return
+        mailbox.put(event)
+        if isinstance(event, SessionEnded):
+            # The handle keeps the mailbox for its reader.
+            del self._mailboxes[session.serial]
+
+    # --- traces ---
+
+    def _trace_received(self, message: Message, source: SourceAddress) -> None:
+        if self._observe is not None:
+            is_retransmission = self._agent.has_seen(message)
+            self._trace(Direction.RECEIVED, message, source, is_retransmission)
+
+    def _trace_sent(
+        self, message: Message, target: Target, is_retransmission: bool
+    ) -> None:
+        if self._observe is not None:
+            self._trace(Direction.SENT, message, target, is_retransmission)
+
+    def _trace(
+        self,
+        direction: Direction,
+        message: Message,
+        remote: SourceAddress | Target,
+        is_retransmission: bool,
+    ) -> None:
+        trace = SipTrace(
+            direction,
+            message.summary,
+            message,
+            remote,
+            self._clock.monotonic_s(),
+            message.headers.get("Call-ID") or "",
+            is_retransmission,
+        )
+        try:
+            assert self._observe is not None
+            self._observe(trace)
+        except Exception:
+            logger.exception("the observer of SIP messages failed")

@@ -207,7 +207,7 @@ class Via:
     transport: str
     host: str
     port: int | None = None
-    params: Params = field(default=NO_PARAMS)
+    params: Params = field(default_factory=dict)
 
     @property
     def branch(self) -> str | None:

@@ -58,7 +58,7 @@ class SipUri:
     user: str | None
     host: str
     port: int | None = None
-    params: Params = field(default=NO_PARAMS)
+    params: Params = field(default_factory=dict)
     password: str | None = None
     headers: str | None = None
 
@@ -118,7 +118,7 @@ class NameAddr:
 
     uri: str
     display_name: str = ""
-    params: Params = field(default=NO_PARAMS)
+    params: Params = field(default_factory=dict)
 
     @property
     def tag(self) -> str | None:

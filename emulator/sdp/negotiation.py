@@ -1,0 +1,323 @@
+"""Offer and answer: which codec, address, direction and ptime (RFC 3264).
+
+One audio stream of G.711 with RFC 4733 telephone events. All other sections of an
+offer are answered with port 0. What was agreed on is an ``AgreedAudio``; our own part
+of it is a ``LocalAudio``, which also numbers the versions of our descriptions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final
+
+from emulator.errors import NegotiationError
+from emulator.sdp.description import Description, Media, Origin
+
+SAMPLE_RATE_HZ: Final = 8_000
+DEFAULT_PTIME_MS: Final = 20
+MIN_PTIME_MS: Final = 10
+MAX_PTIME_MS: Final = 60
+# RFC 4733 §2.5.1.1 makes 0-15 the default; 16 is the hook flash, which some offer.
+OWN_EVENTS: Final = "0-15"
+# Our own offers; an answer uses the offerer's number.
+TELEPHONE_EVENT_PAYLOAD_TYPE: Final = 101
+STATIC_PAYLOAD_TYPES: Final = {"PCMU": 0, "PCMA": 8}
+_STATIC_CODECS: Final = {number: name for name, number in STATIC_PAYLOAD_TYPES.items()}
+_PROTOCOLS: Final = frozenset({"RTP/AVP", "RTP/AVPF"})
+
+
+class DirectionOfMedia(Enum):
+    """The direction attributes, seen from whoever writes them."""
+
+    SENDRECV = "sendrecv"
+    SENDONLY = "sendonly"
+    RECVONLY = "recvonly"
+    INACTIVE = "inactive"
+
+    @property
+    def sends(self) -> bool:
+        """True when the writer sends."""
+        return self in {DirectionOfMedia.SENDRECV, DirectionOfMedia.SENDONLY}
+
+    @property
+    def receives(self) -> bool:
+        """True when the writer receives."""
+        return self in {DirectionOfMedia.SENDRECV, DirectionOfMedia.RECVONLY}
+
+    @property
+    def mirrored(self) -> DirectionOfMedia:
+        """The same, seen from the other side."""
+        return direction_of(sends=self.receives, receives=self.sends)
+
+
+def direction_of(*, sends: bool, receives: bool) -> DirectionOfMedia:
+    """Return the direction of a writer who sends, receives, both or neither."""
+    if sends:
+        return DirectionOfMedia.SENDRECV if receives else DirectionOfMedia.SENDONLY
+    return DirectionOfMedia.RECVONLY if receives else DirectionOfMedia.INACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAudio:
+    """Our end of the audio stream.
+
+    Attributes:
+        address, port: Where we receive RTP, as the peer should know it.
+        codecs: In order of preference; ``PCMU`` and ``PCMA``.
+        session_id: For ``o=``; the same in every description of a call.
+        version: Of the last description; see ``next``.
+        prefer_own_order: Take the first codec of *ours* that was offered, instead
+            of the first offered one that we have (RFC 3264 §6.1 advises the latter).
+    """
+
+    address: str
+    port: int
+    codecs: tuple[str, ...] = ("PCMA", "PCMU")
+    session_id: str = "1"
+    version: int = 1
+    ptime_ms: int = DEFAULT_PTIME_MS
+    direction: DirectionOfMedia = DirectionOfMedia.SENDRECV
+    prefer_own_order: bool = False
+
+    def next(self) -> LocalAudio:
+        """Return the value for the next, changed description (RFC 3264 §8)."""
+        return replace(self, version=self.version + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class AgreedAudio:
+    """What offer and answer agree on, seen from us.
+
+    Attributes:
+        payload_type: Of the codec, in both directions.
+        telephone_event_payload_type: None when the peer has no RFC 4733.
+        ptime_ms: Towards the peer.
+        remote_ip, remote_port: Where the peer receives; as it says.
+        direction: What we do: ``SENDONLY`` means that we send only.
+    """
+
+    codec: str
+    payload_type: int
+    telephone_event_payload_type: int | None
+    ptime_ms: int
+    remote_ip: str
+    remote_port: int
+    direction: DirectionOfMedia
+
+
+def make_offer(local: LocalAudio) -> Description:
+    """Return our offer: every codec of ours, and telephone events."""
+    formats = [(STATIC_PAYLOAD_TYPES[name], name) for name in local.codecs]
+    media = _media(local, formats, TELEPHONE_EVENT_PAYLOAD_TYPE, local.direction)
+    return _describe(local, (media,))
+
+
+def answer_offer(
+    offer: Description, local: LocalAudio
+) -> tuple[Description, AgreedAudio]:
+    """Answer an offer.
+
+    The first audio section that we can serve is taken; the others get port 0, in the
+    offer's order (RFC 3264 §6).
+
+    Raises:
+        NegotiationError: There is none; suggests 488.
+    """
+    for index, media in enumerate(offer.media):
+        if not _is_candidate(media):
+            continue
+        codec = _choose(media, local)
+        if codec is not None:
+            return _accept(offer, index, codec, local)
+    raise NegotiationError(_refusal(offer, local))
+
+
+def read_answer(answer: Description, local: LocalAudio) -> AgreedAudio:
+    """Return what the peer's answer to our offer agreed on.
+
+    Raises:
+        NegotiationError: It refuses the stream, or names no codec of ours.
+    """
+    for media in answer.media:
+        if not _is_candidate(media):
+            continue
+        codec = _choose(media, local)
+        if codec is not None:
+            return _agreed(answer, media, codec, local)
+    raise NegotiationError(_refusal(answer, local))
+
+
+def is_hold(description: Description) -> bool:
+    """Say whether the writer wants no audio: by direction, or the old 0.0.0.0."""
+    return not any(
+        _peer_direction(description, media).receives
+        for media in description.media
+        if media.kind == "audio" and media.port
+    )
+
+
+def _is_candidate(media: Media) -> bool:
+    return media.kind == "audio" and media.port != 0 and media.protocol in _PROTOCOLS
+
+
+def _choose(media: Media, local: LocalAudio) -> tuple[int, str] | None:
+    """Pick a payload type of the section and the codec that it stands for."""
+    offered = [
+        (number, name) for number, name in _codecs(media) if name in local.codecs
+    ]
+    if not offered:
+        return None
+    if local.prefer_own_order:
+        return min(offered, key=lambda codec: local.codecs.index(codec[1]))
+    return offered[0]
+
+
+def _codecs(media: Media) -> list[tuple[int, str]]:
+    """Return (payload type, codec) of G.711 formats, in the section's order."""
+    named = _rtpmap(media)
+    found = []
+    for text in media.formats:
+        number = _payload_type(text)
+        if number is None:
+            continue
+        name = named.get(number) or _static_name(number)
+        if name in {"PCMU/8000", "PCMA/8000"}:
+            found.append((number, name.partition("/")[0]))
+    return found
+
+
+def _rtpmap(media: Media) -> dict[int, str]:
+    """Read ``a=rtpmap``: payload type to NAME/rate, upper case, one channel."""
+    named = {}
+    for value in media.values("rtpmap"):
+        text, _, encoding = value.partition(" ")
+        number = _payload_type(text)
+        if number is not None:
+            named[number] = encoding.strip().upper().removesuffix("/1")
+    return named
+
+
+def _static_name(number: int) -> str:
+    codec = _STATIC_CODECS.get(number)
+    return f"{codec}/{SAMPLE_RATE_HZ}" if codec else ""
+
+
+def _payload_type(text: str) -> int | None:
+    is_number = text.isascii() and text.isdigit() and len(text) <= 3
+    return int(text) if is_number and int(text) < 128 else None
+
+
+def _telephone_event(media: Media) -> int | None:
+    """Find the payload type of RFC 4733 events at 8 kHz among the formats."""
+    named = _rtpmap(media)
+    for text in media.formats:
+        number = _payload_type(text)
+        if number is not None and named.get(number) == "TELEPHONE-EVENT/8000":
+            return number
+    return None
+
+
+def _accept(
+    offer: Description, index: int, codec: tuple[int, str], local: LocalAudio
+) -> tuple[Description, AgreedAudio]:
+    chosen = offer.media[index]
+    agreed = _agreed(offer, chosen, codec, local)
+    answer = _media(
+        replace(local, ptime_ms=agreed.ptime_ms),
+        [codec],
+        agreed.telephone_event_payload_type,
+        agreed.direction,
+        chosen.protocol,
+    )
+    sections = tuple(
+        answer if i == index else replace(media, port=0, address=None, attributes=())
+        for i, media in enumerate(offer.media)
+    )
+    return _describe(local, sections), agreed
+
+
+def _agreed(
+    theirs: Description, media: Media, codec: tuple[int, str], local: LocalAudio
+) -> AgreedAudio:
+    payload_type, name = codec
+    address = theirs.address_of(media)
+    if address is None:
+        raise NegotiationError("the SDP has no c= line for its audio")
+    wanted = _peer_direction(theirs, media).mirrored
+    return AgreedAudio(
+        codec=name,
+        payload_type=payload_type,
+        telephone_event_payload_type=_telephone_event(media),
+        ptime_ms=_ptime_ms(media, local),
+        remote_ip=address,
+        remote_port=media.port,
+        direction=direction_of(
+            sends=wanted.sends and local.direction.sends,
+            receives=wanted.receives and local.direction.receives,
+        ),
+    )
+
+
+def _peer_direction(theirs: Description, media: Media) -> DirectionOfMedia:
+    """Read the direction; the section's wins over the session's (RFC 8866 §6.7)."""
+    direction = DirectionOfMedia.SENDRECV
+    for name, _ in (*theirs.attributes, *media.attributes):
+        if name in _DIRECTIONS:
+            direction = DirectionOfMedia(name)
+    if theirs.address_of(media) == "0.0.0.0":
+        # RFC 2543's hold: nothing can be sent there.
+        return direction_of(sends=direction.sends, receives=False)
+    return direction
+
+
+_DIRECTIONS: Final = frozenset(direction.value for direction in DirectionOfMedia)
+
+
+def _ptime_ms(media: Media, local: LocalAudio) -> int:
+    """The peer's wish, in whole tens of milliseconds within what we send."""
+    text = (media.attribute("ptime") or "").strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= 4):
+        return local.ptime_ms
+    wanted = int(text) // 10 * 10
+    return max(MIN_PTIME_MS, min(MAX_PTIME_MS, wanted))
+
+
+def _media(
+    local: LocalAudio,
+    codecs: Sequence[tuple[int, str]],
+    telephone_event: int | None,
+    direction: DirectionOfMedia,
+    protocol: str = "RTP/AVP",
+) -> Media:
+    formats = [str(number) for number, _ in codecs]
+    attributes: list[tuple[str, str | None]] = [
+        ("rtpmap", f"{number} {name}/{SAMPLE_RATE_HZ}") for number, name in codecs
+    ]
+    if telephone_event is not None:
+        formats.append(str(telephone_event))
+        attributes += [
+            ("rtpmap", f"{telephone_event} telephone-event/{SAMPLE_RATE_HZ}"),
+            ("fmtp", f"{telephone_event} {OWN_EVENTS}"),
+        ]
+    attributes += [("ptime", str(local.ptime_ms)), (direction.value, None)]
+    return Media(
+        "audio", local.port, protocol, tuple(formats), attributes=tuple(attributes)
+    )
+
+
+def _describe(local: LocalAudio, media: tuple[Media, ...]) -> Description:
+    origin = Origin(local.session_id, local.version, local.address)
+    return Description(origin, media, local.address, name="emulator")
+
+
+def _refusal(theirs: Description, local: LocalAudio) -> str:
+    """Say what was there and what would have been needed."""
+    sections = [
+        f"{m.kind} {m.port} {m.protocol} {' '.join(m.formats)}" for m in theirs.media
+    ]
+    return (
+        f"no common codec: we have {', '.join(local.codecs)} over RTP/AVP, "
+        f"the peer {'; '.join(sections) or 'no media'}"
+    )

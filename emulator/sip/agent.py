@@ -1,0 +1,421 @@
+"""The user agent core: which session a message belongs to (RFC 3261 §8, §12.2.2).
+
+Pure: messages, timers and verbs in, effects for the shell out. It owns the
+transactions, the sessions and the table of dialogs between them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+from emulator.errors import ProtocolError
+from emulator.ids import IdSource
+from emulator.sip.address import DEFAULT_PORTS, SourceAddress, Target, Transport
+from emulator.sip.dialog import DialogId
+from emulator.sip.effects import (
+    Announce,
+    ClearTimer,
+    DialogChanged,
+    Effect,
+    Respond,
+    SendMessage,
+    SetTimer,
+    StartRequest,
+    TimerKey,
+    TransactionId,
+    TransactionTimer,
+)
+from emulator.sip.errors import SipParseError
+from emulator.sip.invite import InviteSession, SessionSettings
+from emulator.sip.message import Message, Request, Response
+from emulator.sip.nat import advertised_ip, observed_target, target_of_uri
+from emulator.sip.options import OwnNetworks, SipOptions
+from emulator.sip.party import ACCEPT, ALLOW, SUPPORTED, LocalParty, tolerant_response
+from emulator.sip.screening import Objection, objection_from, objection_to
+from emulator.sip.session import OutgoingInvite
+from emulator.sip.transactions import (
+    AckArrived,
+    Outcome,
+    RequestArrived,
+    ResponseArrived,
+    TransactionEnded,
+    TransactionFailed,
+    TransactionLayer,
+    invite_id_of_cancel,
+    server_id,
+)
+from emulator.sip.uac import UacSession
+from emulator.sip.uas import UasSession
+from emulator.sip.uri import parse_sip_uri
+
+
+class UserAgent:
+    """One SIP user agent, both roles.
+
+    Args:
+        networks: Where this host is attached.
+        ports: The listening port of every transport in use.
+    """
+
+    def __init__(
+        self,
+        options: SipOptions,
+        networks: OwnNetworks,
+        ports: Mapping[Transport, int],
+        ids: IdSource,
+    ) -> None:
+        self._options = options
+        self._networks = networks
+        self._ids = ids
+        self._party = LocalParty(options.user_agent, ports)
+        self._settings = SessionSettings(
+            self._party, ids, options.timers, options.keepalive_s
+        )
+        self._layer = TransactionLayer(options.timers)
+        self._sessions: dict[int, InviteSession] = {}
+        self._dialogs: dict[DialogId, InviteSession] = {}
+        self._dialogs_of: dict[int, set[DialogId]] = {}
+        self._users: dict[TransactionId, InviteSession] = {}
+        self._last_serial = 0
+        self._is_accepting = True
+
+    # --- what the shell may look at ---
+
+    @property
+    def transaction_count(self) -> int:
+        """Open transactions."""
+        return len(self._layer)
+
+    @property
+    def dialog_count(self) -> int:
+        """Dialogs of open sessions."""
+        return len(self._dialogs)
+
+    @property
+    def connections_in_use(self) -> set[int]:
+        """Connections that open sessions rely on."""
+        found = {s.connection for s in self._sessions.values()}
+        return {connection for connection in found if connection is not None}
+
+    @property
+    def sessions(self) -> list[InviteSession]:
+        """Every session that is not over."""
+        return list(self._sessions.values())
+
+    @property
+    def session_count(self) -> int:
+        """Sessions that are not over."""
+        return len(self._sessions)
+
+    def has_seen(self, message: Message) -> bool:
+        """Say whether an incoming message repeats an earlier one."""
+        return self._layer.has_seen(message)
+
+    def advertised_ip_towards(self, peer: str, dialled: str | None = None) -> str:
+        """Return the address that ``peer`` should be told; see ``nat``."""
+        return advertised_ip(
+            self._networks,
+            peer,
+            configured=self._options.advertise_address,
+            dialled=dialled,
+            bind_ip=self._options.bind_ip,
+        )
+
+    # --- inputs ---
+
+    def receive(self, message: Message, source: SourceAddress) -> list[Effect]:
+        """Handle a message that was parsed without error."""
+        if isinstance(message, Response):
+            return self._carry(self._layer.receive_response(message, source))
+        request = message.received_from(source.ip, source.port)
+        reply_to = reply_target(request, source)
+        if self._is_full(request):
+            response = self._party.response(request, 503, headers=self._retry_after())
+            return [SendMessage(response, reply_to, None)]
+        return self._carry(self._layer.receive_request(request, source, reply_to))
+
+    def receive_malformed(
+        self, error: SipParseError, source: SourceAddress
+    ) -> list[Effect]:
+        """Answer what can be answered, without state; drop the rest."""
+        request = error.request
+        if request is None or request.method == "ACK":
+            return []
+        try:
+            request = request.received_from(source.ip, source.port)
+            reply_to = reply_target(request, source)
+        except SipParseError:
+            return []
+        response = tolerant_response(self._party, request, error)
+        return [SendMessage(response, reply_to, None)]
+
+    def fail(self, request: Request) -> list[Effect]:
+        """Answer 500: handling the request raised an error that is our own."""
+        try:
+            key = server_id(request)
+            if key not in self._layer:
+                return []
+            return self._reply(key, request, 500)
+        except ProtocolError:
+            return []
+
+    def timer_fired(self, key: TimerKey) -> list[Effect]:
+        """A timer that was set ran out."""
+        if isinstance(key, TransactionTimer):
+            return self._carry(self._layer.timer_fired(key))
+        session = self._sessions.get(key.serial)
+        return (
+            [] if session is None else self.act(session, session.timer_fired(key.name))
+        )
+
+    def transport_failed(self, key: TransactionId, reason: str) -> list[Effect]:
+        """A message of a transaction could not be sent."""
+        return self._carry(self._layer.transport_failed(key, reason))
+
+    def place_call(
+        self, outgoing: OutgoingInvite
+    ) -> tuple[InviteSession, list[Effect]]:
+        """Open a session that calls somebody.
+
+        Raises:
+            SipParseError: The target is no SIP URI.
+        """
+        target = outgoing.next_hop or self._target_of(outgoing)
+        ip = self.advertised_ip_towards(target.host)
+        session = UacSession(self._next_serial(), self._settings, outgoing, target, ip)
+        self._sessions[session.serial] = session
+        return session, self.act(session, session.start())
+
+    def act(self, session: InviteSession, effects: Iterable[Effect]) -> list[Effect]:
+        """Carry out what a session wants; what is left is for the shell."""
+        out: list[Effect] = []
+        pending = deque(effects)
+        while pending:
+            effect = pending.popleft()
+            match effect:
+                case Respond(key, response):
+                    out += self._carry(self._layer.respond(key, response))
+                case StartRequest(user, request, target):
+                    out += self._start_request(user, request, target)
+                case DialogChanged(changed):
+                    self._index_dialogs(changed)
+                case _:
+                    out.append(effect)
+        if session.is_ended:
+            self._forget(session)
+        return out
+
+    def stop_accepting(self) -> None:
+        """Refuse new calls from now on."""
+        self._is_accepting = False
+
+    # --- arrivals from the transaction layer ---
+
+    def _carry(self, outcomes: Iterable[Outcome]) -> list[Effect]:
+        effects: list[Effect] = []
+        for outcome in outcomes:
+            match outcome:
+                case SendMessage() | SetTimer() | ClearTimer():
+                    effects.append(outcome)
+                case RequestArrived(key, request, source):
+                    effects += self._request_arrived(key, request, source)
+                case AckArrived(request, source):
+                    effects += self._ack_arrived(request)
+                case ResponseArrived(key, response, source):
+                    effects += self._response_arrived(key, response, source)
+                case TransactionFailed(key, reason, timed_out):
+                    effects += self._transaction_failed(key, reason, timed_out)
+                case TransactionEnded(key):
+                    self._users.pop(key, None)
+        return effects
+
+    def _request_arrived(
+        self, key: TransactionId, request: Request, source: SourceAddress
+    ) -> list[Effect]:
+        if request.method == "CANCEL":
+            return self._cancel_arrived(key, request)
+        if self._layer.is_merged(key):
+            return self._reply(key, request, 482)
+        objection = objection_to(request)
+        if objection is not None:
+            return self._refuse(key, request, objection)
+        if request.to.tag is not None:
+            return self._in_dialog(key, request)
+        match request.method:
+            case "INVITE":
+                return self._new_call(key, request, source)
+            case "OPTIONS":
+                return self._reply_to_options(key, request)
+            case _:
+                return self._reply(key, request, 481)
+
+    def _in_dialog(self, key: TransactionId, request: Request) -> list[Effect]:
+        session = self._dialogs.get(dialog_id_of(request))
+        if session is None:
+            return self._reply(key, request, 481)
+        try:
+            effects = session.receive_request(key, request)
+        except SipParseError as error:
+            return self._refuse(key, request, objection_from(error))
+        return self.act(session, effects)
+
+    def _new_call(
+        self, key: TransactionId, request: Request, source: SourceAddress
+    ) -> list[Effect]:
+        if not self._is_accepting or self._has_too_many_dialogs():
+            return self._reply(key, request, 503, self._retry_after())
+        ip = self.advertised_ip_towards(source.ip, request.sip_uri.host)
+        try:
+            session = UasSession(
+                self._next_serial(),
+                self._settings,
+                key,
+                request,
+                source,
+                ip,
+                self._observed(request, source),
+            )
+        except SipParseError as error:
+            return self._refuse(key, request, objection_from(error))
+        self._sessions[session.serial] = session
+        self._users[key] = session
+        self._index_dialogs(session)
+        trying = self._reply(key, request, 100)
+        return [*trying, Announce(session, request, source)]
+
+    def _cancel_arrived(self, key: TransactionId, cancel: Request) -> list[Effect]:
+        """RFC 3261 §9.2: 200 when the INVITE is known, whatever becomes of it."""
+        invite_key = invite_id_of_cancel(cancel)
+        if invite_key not in self._layer:
+            return self._reply(key, cancel, 481)
+        effects = self._reply(key, cancel, 200)
+        session = self._users.get(invite_key)
+        if isinstance(session, UasSession) and session.transaction == invite_key:
+            effects += self.act(session, session.cancel(cancel))
+        return effects
+
+    def _ack_arrived(self, ack: Request) -> list[Effect]:
+        session = self._dialogs.get(dialog_id_of(ack))
+        return [] if session is None else self.act(session, session.receive_ack(ack))
+
+    def _response_arrived(
+        self, key: TransactionId, response: Response, source: SourceAddress
+    ) -> list[Effect]:
+        session = self._users.get(key)
+        if session is None:
+            return []
+        return self.act(session, session.receive_response(key, response, source))
+
+    def _transaction_failed(
+        self, key: TransactionId, reason: str, timed_out: bool
+    ) -> list[Effect]:
+        session = self._users.get(key)
+        if session is None:
+            return []
+        return self.act(
+            session, session.transaction_failed(key, reason, timed_out=timed_out)
+        )
+
+    # --- outside dialogs ---
+
+    def _reply_to_options(self, key: TransactionId, request: Request) -> list[Effect]:
+        """RFC 3261 §11.2; a balancer that pings learns here that we drain."""
+        if not self._is_accepting:
+            return self._reply(key, request, 503, self._retry_after())
+        supported = [("Supported", SUPPORTED)] if SUPPORTED else []
+        return self._reply(
+            key, request, 200, [("Allow", ALLOW), ("Accept", ACCEPT), *supported]
+        )
+
+    def _reply(
+        self,
+        key: TransactionId,
+        request: Request,
+        status: int,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> list[Effect]:
+        to_tag = None if status == 100 else self._ids.tag()
+        response = self._party.response(request, status, to_tag=to_tag, headers=headers)
+        return self._carry(self._layer.respond(key, response))
+
+    def _refuse(
+        self, key: TransactionId, request: Request, objection: Objection
+    ) -> list[Effect]:
+        return self._reply(key, request, objection.status, objection.headers)
+
+    def _retry_after(self) -> list[tuple[str, str]]:
+        return [
+            ("Retry-After", str(self._options.retry_after_s)),
+            ("Reason", 'SIP;cause=503;text="the emulator takes no new calls now"'),
+        ]
+
+    # --- bookkeeping ---
+
+    def _start_request(
+        self, user: InviteSession | None, request: Request, target: Target
+    ) -> list[Effect]:
+        key, outcomes = self._layer.send_request(request, target)
+        if user is not None:
+            self._users[key] = user
+        return self._carry(outcomes)
+
+    def _index_dialogs(self, session: InviteSession) -> None:
+        self._unindex_dialogs(session)
+        ids = session.dialog_ids
+        self._dialogs_of[session.serial] = ids
+        self._dialogs.update(dict.fromkeys(ids, session))
+
+    def _unindex_dialogs(self, session: InviteSession) -> None:
+        for dialog_id in self._dialogs_of.pop(session.serial, ()):
+            self._dialogs.pop(dialog_id, None)
+
+    def _forget(self, session: InviteSession) -> None:
+        self._unindex_dialogs(session)
+        self._sessions.pop(session.serial, None)
+
+    def _next_serial(self) -> int:
+        self._last_serial += 1
+        return self._last_serial
+
+    def _is_full(self, request: Request) -> bool:
+        return len(
+            self._layer
+        ) >= self._options.limits.max_transactions and request.method not in {
+            "ACK",
+            "CANCEL",
+            "BYE",
+        }
+
+    def _has_too_many_dialogs(self) -> bool:
+        return len(self._dialogs) >= self._options.limits.max_dialogs
+
+    def _observed(self, request: Request, source: SourceAddress) -> Target | None:
+        if self._options.nat == "off" and source.connection is None:
+            return None
+        return observed_target(request, source)
+
+    def _target_of(self, outgoing: OutgoingInvite) -> Target:
+        default = outgoing.transport or "udp"
+        target = target_of_uri(parse_sip_uri(outgoing.target), default)
+        if outgoing.transport is None or outgoing.transport == target.transport:
+            return target
+        return Target(outgoing.transport, target.host, target.port)
+
+
+def dialog_id_of(request: Request) -> DialogId:
+    """Return the dialog that an incoming request names."""
+    return DialogId(request.call_id, request.to.tag or "", request.from_.tag or "")
+
+
+def reply_target(request: Request, source: SourceAddress) -> Target:
+    """Return where responses go (RFC 3261 §18.2.2, RFC 3581 §4).
+
+    The same connection; else the source port if ``rport`` asks for it; else the port
+    of the Via at the observed address.
+    """
+    via = request.via
+    port = via.port or DEFAULT_PORTS[source.transport]
+    if source.connection is None and "rport" in via.params:
+        port = source.port
+    return Target(source.transport, source.ip, port, source.connection)

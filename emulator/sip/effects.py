@@ -1,0 +1,133 @@
+"""What the user agent asks its shell to do: frozen, in order, complete.
+
+The shell knows nothing of SIP's rules. It sends, keeps timers, and hands events to
+sessions' readers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from emulator.sip.address import SourceAddress, Target
+from emulator.sip.events import SessionEvent
+from emulator.sip.message import Message, Request, Response
+from emulator.sip.timers import Timer
+
+if TYPE_CHECKING:
+    from emulator.sip.invite import InviteSession
+
+
+class TransactionId(NamedTuple):
+    """What messages of one transaction have in common (RFC 3261 §17.1.3, §17.2.3).
+
+    Attributes:
+        sent_by: Empty for client transactions.
+        method: INVITE for the ACK of a failure as well.
+    """
+
+    is_client: bool
+    branch: str
+    sent_by: str
+    method: str
+
+
+class TransactionTimer(NamedTuple):
+    """Names a transaction's timer."""
+
+    transaction: TransactionId
+    timer: Timer
+
+
+class SessionTimer(NamedTuple):
+    """Names a session's timer; ``serial`` is the session's own number."""
+
+    serial: int
+    name: str
+
+
+TimerKey: TypeAlias = TransactionTimer | SessionTimer
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Send; report a failure by ``UserAgent.transport_failed(transaction)``."""
+
+    message: Message
+    target: Target
+    transaction: TransactionId | None
+    is_retransmission: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Call ``UserAgent.timer_fired(key)`` after ``delay_s``; replaces a running one."""
+
+    key: TimerKey
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClearTimer:
+    """Forget a timer; it may not be running."""
+
+    key: TimerKey
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """A new call came in: make its session known to the application."""
+
+    session: InviteSession
+    request: Request
+    source: SourceAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Put an event into a session's mailbox."""
+
+    session: InviteSession
+    event: SessionEvent
+
+
+# --- between a session and the user agent; they never reach the shell ---
+
+
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """Answer a request on its server transaction."""
+
+    transaction: TransactionId
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """Send a request in a client transaction whose user is the session.
+
+    Without a session nobody waits for the outcome.
+    """
+
+    session: InviteSession | None
+    request: Request
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class DialogChanged:
+    """The session's dialogs changed: requests find it by them from now on."""
+
+    session: InviteSession
+
+
+Effect: TypeAlias = (
+    SendMessage
+    | SetTimer
+    | ClearTimer
+    | Announce
+    | Emit
+    | Respond
+    | StartRequest
+    | DialogChanged
+)

@@ -1,0 +1,100 @@
+"""This side's own header fields: Via, Contact, Allow, Server; and plain responses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from emulator.sip.address import Transport, bracketed
+from emulator.sip.errors import SipParseError
+from emulator.sip.headers import Headers
+from emulator.sip.message import Request, Response
+from emulator.sip.status import reason_phrase_of
+from emulator.sip.uri import NameAddr, quoted
+
+METHODS: Final = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE")
+ALLOW: Final = ", ".join(METHODS)
+ACCEPT: Final = "application/sdp"
+SUPPORTED: Final = ""
+INITIAL_MAX_FORWARDS: Final = 70
+# RFC 3261 §12.1.1 for 101-299; a 100 and failures need none of them.
+_ECHOED: Final = ("Via", "From", "To", "Call-ID", "CSeq")
+
+HeaderItems = Iterable[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalParty:
+    """What this endpoint calls itself.
+
+    Attributes:
+        ports: The listening port of every transport in use.
+    """
+
+    user_agent: str
+    ports: Mapping[Transport, int]
+
+    def via(self, transport: Transport, ip: str, branch: str) -> str:
+        """Return a Via for a request; ``rport`` asks for symmetric responses."""
+        address = f"{bracketed(ip)}:{self.ports[transport]}"
+        return f"SIP/2.0/{transport.upper()} {address};rport;branch={branch}"
+
+    def contact(self, transport: Transport, ip: str, user: str | None) -> str:
+        """Return a Contact at which in-dialog requests reach us."""
+        at = f"{user}@" if user else ""
+        suffix = "" if transport == "udp" else f";transport={transport}"
+        return f"<sip:{at}{bracketed(ip)}:{self.ports[transport]}{suffix}>"
+
+    def response(
+        self,
+        request: Request,
+        status: int,
+        *,
+        reason_phrase: str | None = None,
+        to_tag: str | None = None,
+        headers: HeaderItems = (),
+        body: bytes = b"",
+    ) -> Response:
+        """Answer ``request`` (RFC 3261 §8.2.6); a To tag is added if it has none."""
+        items = [item for item in request.headers if item[0] in _ECHOED]
+        if to_tag is not None and "tag" not in request.to.params:
+            items = [
+                (name, str(request.to.with_tag(to_tag)) if name == "To" else value)
+                for name, value in items
+            ]
+        if status == 100:
+            items += [("Timestamp", at) for at in request.headers.all("Timestamp")]
+        elif status < 300:
+            items += [("Record-Route", r) for r in request.headers.all("Record-Route")]
+        items += [("Server", self.user_agent), *headers]
+        phrase = reason_phrase_of(status) if reason_phrase is None else reason_phrase
+        return Response(status, phrase, Headers(items), body)
+
+
+def tolerant_response(
+    party: LocalParty, request: Request, error: SipParseError
+) -> Response:
+    """Answer a request whose header fields may be nonsense: they are echoed raw."""
+    items = [item for item in request.headers if item[0] in _ECHOED]
+    items += [("Server", party.user_agent), ("Warning", warning(error.reason))]
+    phrase = reason_phrase_of(error.status)
+    return Response(error.status, phrase, Headers.of_canonical(items))
+
+
+def warning(text: str) -> str:
+    """Return a Warning value that tells a human what was wrong (RFC 3261 §20.43)."""
+    plain = "".join(c if " " <= c <= "~" else "?" for c in text)
+    return f"399 emulator {quoted(plain)}"
+
+
+def sdp_headers(sdp: str | None) -> tuple[list[tuple[str, str]], bytes]:
+    """Return the Content-Type and the body for a description, or neither."""
+    if sdp is None:
+        return [], b""
+    return [("Content-Type", "application/sdp")], sdp.encode()
+
+
+def routes(values: Iterable[NameAddr]) -> list[tuple[str, str]]:
+    """Return Route fields, one per value."""
+    return [("Route", str(value)) for value in values]

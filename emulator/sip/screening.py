@@ -1,0 +1,104 @@
+"""What every request is checked for before anybody acts on it (RFC 3261 §8.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from emulator.sip.body import media_type
+from emulator.sip.errors import SipParseError
+from emulator.sip.message import Request
+from emulator.sip.party import ACCEPT, ALLOW, METHODS, SUPPORTED, warning
+
+# Methods of other RFCs that we know and do not serve; all else gets 501.
+_KNOWN_METHODS: Final = frozenset(
+    {
+        *METHODS,
+        "REGISTER",
+        "SUBSCRIBE",
+        "NOTIFY",
+        "PUBLISH",
+        "MESSAGE",
+        "REFER",
+        "PRACK",
+    }
+)
+_SUPPORTED_TAGS: Final = frozenset(tag.strip() for tag in SUPPORTED.split(",") if tag)
+_ACCEPTED_RANGES: Final = frozenset({"application/sdp", "application/*", "*/*"})
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Why a request is refused: a status and the header fields that explain it."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def objection_to(request: Request) -> Objection | None:
+    """Return why the request cannot be processed, or None."""
+    try:
+        return (
+            _method_objection(request)
+            or _uri_objection(request)
+            or _extension_objection(request)
+            or (_invite_objection(request) if request.method == "INVITE" else None)
+        )
+    except SipParseError as error:
+        return objection_from(error)
+
+
+def objection_from(error: SipParseError) -> Objection:
+    """Turn a parse error into an objection whose Warning says what was wrong."""
+    return Objection(error.status, (("Warning", warning(error.reason)),))
+
+
+def _method_objection(request: Request) -> Objection | None:
+    if request.method in METHODS:
+        return None
+    status = 405 if request.method in _KNOWN_METHODS else 501
+    return Objection(status, (("Allow", ALLOW),))
+
+
+def _uri_objection(request: Request) -> Objection | None:
+    _ = request.sip_uri
+    return None
+
+
+def _extension_objection(request: Request) -> Objection | None:
+    """RFC 3261 §8.2.2.3; CANCEL and ACK of the same name never come here."""
+    required = request.headers.tokens("Require")
+    unknown = [tag for tag in required if tag not in _SUPPORTED_TAGS]
+    if not unknown:
+        return None
+    return Objection(420, (("Unsupported", ", ".join(unknown)),))
+
+
+def _invite_objection(request: Request) -> Objection | None:
+    if request.max_forwards == 0:
+        # A flow may call on from here; RFC 7332 §4 stops loops through such elements.
+        return Objection(483)
+    return _accept_objection(request) or _body_objection(request)
+
+
+def _accept_objection(request: Request) -> Objection | None:
+    """The answer is SDP; a caller who will not take that gets 406."""
+    if "Accept" not in request.headers:
+        return None
+    ranges = {media_type(value) for value in request.headers.values("Accept")}
+    if ranges & _ACCEPTED_RANGES:
+        return None
+    return Objection(406, (("Accept", ACCEPT),))
+
+
+def _body_objection(request: Request) -> Objection | None:
+    """RFC 3261 §8.2.3: a body that is not understood, unless it is optional."""
+    encoding = (request.headers.get("Content-Encoding") or "identity").lower()
+    if encoding != "identity":
+        return Objection(415, (("Accept-Encoding", "identity"),))
+    if not request.body or request.sdp is not None:
+        return None
+    disposition = (request.headers.get("Content-Disposition") or "").lower()
+    if "handling=optional" in disposition.replace(" ", ""):
+        return None
+    return Objection(415, (("Accept", ACCEPT),))

@@ -1,0 +1,1 @@
+"""Sockets and interfaces: all that SIP asks of the operating system."""

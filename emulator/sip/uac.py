@@ -1,0 +1,322 @@
+"""The INVITE usage of the calling side: call, cancel, acknowledge (RFC 3261 §13.2)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from emulator.sip.address import SourceAddress, Target
+from emulator.sip.dialog import Dialog, DialogId, contact_uri, routes_of
+from emulator.sip.effects import (
+    DialogChanged,
+    Effect,
+    SendMessage,
+    StartRequest,
+    TransactionId,
+)
+from emulator.sip.errors import SessionStateError, SipParseError
+from emulator.sip.events import (
+    Answered,
+    EndCause,
+    Provisional,
+    Rejected,
+    TransactionTimedOut,
+)
+from emulator.sip.headers import Headers
+from emulator.sip.invite import (
+    HeaderList,
+    InviteSession,
+    SessionSettings,
+    SessionState,
+)
+from emulator.sip.message import Request, Response
+from emulator.sip.nat import is_loopback, target_of_uri
+from emulator.sip.party import ALLOW, SUPPORTED, sdp_headers
+from emulator.sip.session import OutgoingInvite
+from emulator.sip.transaction import make_cancel
+from emulator.sip.uri import parse_sip_uri
+
+RING: Final = "ring"
+CANCEL: Final = "cancel"
+# A forking proxy may bring many early dialogs; more than these are not remembered.
+MAX_FORKS: Final = 16
+
+
+class UacSession(InviteSession):
+    """A call that we make.
+
+    Args:
+        target: Where the INVITE goes.
+        advertised_ip: Our address in Via and Contact.
+    """
+
+    def __init__(
+        self,
+        serial: int,
+        settings: SessionSettings,
+        outgoing: OutgoingInvite,
+        target: Target,
+        advertised_ip: str,
+    ) -> None:
+        super().__init__(
+            serial, settings, settings.ids.call_id(), target, advertised_ip
+        )
+        self.state = SessionState.CALLING
+        self._outgoing = outgoing
+        self._target = target
+        self._from = outgoing.from_.with_tag(settings.ids.tag())
+        self._contact = settings.party.contact(
+            target.transport, advertised_ip, outgoing.contact_user
+        )
+        self._cseq = 1
+        self._invite = self._make_invite()
+        self._early: dict[str, Dialog] = {}
+        self._acks: dict[str, SendMessage] = {}
+        self._cancel_headers: HeaderList = ()
+        self._cancel_sent = False
+        self._end_cause = EndCause.LOCAL_CANCEL
+
+    @property
+    def dialog_ids(self) -> set[DialogId]:
+        """Every early dialog, and the one that was answered."""
+        return super().dialog_ids | {early.id for early in self._early.values()}
+
+    @property
+    def _owns_call_id(self) -> bool:
+        return True
+
+    def start(self) -> list[Effect]:
+        """Send the INVITE."""
+        return [
+            StartRequest(self, self._invite, self._target),
+            self._set_timer(RING, self._outgoing.ring_timeout_s),
+        ]
+
+    def acknowledge(self, sdp: str) -> list[Effect]:
+        """Answer the offer that came with the 2xx."""
+        if self.state is not SessionState.ANSWERED:
+            raise SessionStateError("acknowledge", self.state.value)
+        effects: list[Effect] = [self._ack_answer(self.dialog, sdp)]
+        effects += self._enter_established()
+        if self._bye_headers is not None:
+            effects += self._send_bye(self._bye_headers)
+        return effects
+
+    def receive_response(
+        self, key: TransactionId, response: Response, source: SourceAddress
+    ) -> list[Effect]:
+        """Handle responses to the first INVITE; leave others to the base."""
+        if key.method != "INVITE" or response.cseq.number != self._cseq:
+            return super().receive_response(key, response, source)
+        if response.is_provisional:
+            return self._receive_provisional(response, source)
+        if response.is_success:
+            return self._receive_success(response, source)
+        return self._receive_failure(response)
+
+    def transaction_failed(
+        self, key: TransactionId, reason: str, *, timed_out: bool
+    ) -> list[Effect]:
+        """The INVITE or a later request got no final response."""
+        if key.method == "CANCEL":
+            return []
+        if key.method != "INVITE" or self._dialog is not None:
+            return super().transaction_failed(key, reason, timed_out=timed_out)
+        cause = EndCause.TIMEOUT if timed_out else EndCause.TRANSPORT
+        if self.state is SessionState.CANCELLING:
+            cause = self._end_cause
+        event = self._emit(TransactionTimedOut("INVITE", reason))
+        return [event, *self._end(cause, reason)]
+
+    def timer_fired(self, name: str) -> list[Effect]:
+        """Ringing took too long, or nothing came of the CANCEL."""
+        match name:
+            case "ring":
+                self._end_cause = EndCause.TIMEOUT
+                waited_s = self._outgoing.ring_timeout_s
+                event = TransactionTimedOut("INVITE", f"no answer within {waited_s} s")
+                return [self._emit(event), *self.hang_up(())]
+            case "cancel":
+                return self._end(self._end_cause, "no final response after CANCEL")
+            case _:
+                return super().timer_fired(name)
+
+    def hang_up(self, headers: HeaderList) -> list[Effect]:
+        """As the base; an answer that waits for ``acknowledge`` gets ACK and BYE."""
+        if self.state is SessionState.ANSWERED:
+            ack = self._ack_answer(self.dialog, None)
+            return [ack, *self._send_bye(headers)]
+        return super().hang_up(headers)
+
+    def _give_up(self, headers: HeaderList) -> list[Effect]:
+        """CANCEL, but not before a provisional response (RFC 3261 §9.1)."""
+        was_proceeding = self.state is SessionState.PROCEEDING
+        self.state = SessionState.CANCELLING
+        self._cancel_headers = tuple(headers)
+        effects: list[Effect] = [self._clear_timer(RING)]
+        return effects + (self._send_cancel() if was_proceeding else [])
+
+    def _send_cancel(self) -> list[Effect]:
+        self._cancel_sent = True
+        cancel = make_cancel(self._invite)
+        cancel = Request(
+            cancel.method, cancel.uri, cancel.headers.plus(*self._cancel_headers)
+        )
+        return [
+            StartRequest(self, cancel, self._target),
+            self._set_timer(CANCEL, self._settings.timers.timeout_s),
+        ]
+
+    # --- responses to the first INVITE ---
+
+    def _receive_provisional(
+        self, response: Response, source: SourceAddress
+    ) -> list[Effect]:
+        if self.state is SessionState.CANCELLING and not self._cancel_sent:
+            return self._send_cancel()
+        if self.state is SessionState.CALLING:
+            self.state = SessionState.PROCEEDING
+        if response.status == 100 or self.state is not SessionState.PROCEEDING:
+            return []
+        effects: list[Effect] = []
+        if self._add_early_dialog(response, source):
+            effects.append(DialogChanged(self))
+        event = Provisional(
+            response.status, response.reason_phrase, response.sdp, response
+        )
+        return [*effects, self._emit(event)]
+
+    def _add_early_dialog(self, response: Response, source: SourceAddress) -> bool:
+        tag = response.to.tag
+        if tag is None or tag in self._early or len(self._early) >= MAX_FORKS:
+            return False
+        try:
+            self._early[tag] = self._make_dialog(response, source)
+        except SipParseError:
+            # Without a Contact there is no early dialog; ringing it is all the same.
+            return False
+        return True
+
+    def _receive_success(
+        self, response: Response, source: SourceAddress
+    ) -> list[Effect]:
+        tag = response.to.tag or ""
+        if tag in self._acks:
+            return [self._acks[tag]]
+        if self._dialog is not None and tag == (self._dialog.remote.tag or ""):
+            # Repeated before the application gave its answer.
+            return []
+        try:
+            dialog = self._make_dialog(response, source)
+        except SipParseError as error:
+            return self._end(EndCause.FAILURE, f"unusable 2xx: {error.reason}")
+        if self._dialog is not None:
+            return self._refuse_fork(dialog)
+        return self._take_answer(dialog, response)
+
+    def _take_answer(self, dialog: Dialog, response: Response) -> list[Effect]:
+        was_cancelling = self.state is SessionState.CANCELLING
+        self._dialog = dialog
+        self._early.clear()
+        effects: list[Effect] = [
+            DialogChanged(self),
+            self._clear_timer(RING),
+            self._clear_timer(CANCEL),
+        ]
+        if was_cancelling:
+            # The answer crossed our CANCEL: take it, then hang up.
+            effects.append(self._ack_answer(dialog, None))
+            return effects + self._send_bye(self._cancel_headers)
+        event = self._emit(Answered(response.sdp, response))
+        if self._outgoing.sdp is None:
+            self.state = SessionState.ANSWERED
+            return [*effects, event]
+        effects.append(self._ack_answer(dialog, None))
+        return [*effects, *self._enter_established(), event]
+
+    def _ack_answer(self, dialog: Dialog, sdp: str | None) -> SendMessage:
+        """Make the ACK, and keep it for repeated 2xx."""
+        ack = self._ack(dialog, self._cseq, sdp)
+        if len(self._acks) < MAX_FORKS:
+            self._acks[dialog.remote.tag or ""] = ack
+        return ack
+
+    def _refuse_fork(self, dialog: Dialog) -> list[Effect]:
+        """A second phone answered too: acknowledge, then BYE (§13.2.2.4)."""
+        ack = self._ack_answer(dialog, None)
+        branch = self._settings.ids.branch()
+        bye = dialog.request("BYE", self._settings.party, branch)
+        return [ack, StartRequest(None, bye, dialog.target())]
+
+    def _receive_failure(self, response: Response) -> list[Effect]:
+        if self.state is SessionState.CANCELLING:
+            return self._end(self._end_cause, f"{response.status}")
+        if self._dialog is not None:
+            return []
+        event = Rejected(response.status, response.reason_phrase, response)
+        detail = f"{response.status} {response.reason_phrase}"
+        return [self._emit(event), *self._end(EndCause.REMOTE_REJECT, detail)]
+
+    def _end(self, cause: EndCause, detail: str = "") -> list[Effect]:
+        if self.state is SessionState.ENDING and self._end_cause is EndCause.TIMEOUT:
+            cause = self._end_cause
+        return super()._end(cause, detail)
+
+    def _stop_timers(self) -> list[Effect]:
+        own: list[Effect] = [self._clear_timer(RING), self._clear_timer(CANCEL)]
+        return own + super()._stop_timers()
+
+    # --- making messages and dialogs ---
+
+    def _make_invite(self) -> Request:
+        outgoing, settings = self._outgoing, self._settings
+        content, body = sdp_headers(outgoing.sdp)
+        via = settings.party.via(
+            self._target.transport, self.advertised_ip, settings.ids.branch()
+        )
+        items = [
+            ("Via", via),
+            ("Max-Forwards", str(outgoing.max_forwards)),
+            ("From", str(self._from)),
+            ("To", str(outgoing.to)),
+            ("Call-ID", self.call_id),
+            ("CSeq", f"{self._cseq} INVITE"),
+            ("Contact", self._contact),
+            ("User-Agent", settings.party.user_agent),
+            ("Allow", ALLOW),
+            *([("Supported", SUPPORTED)] if SUPPORTED else []),
+            *outgoing.headers,
+            *content,
+        ]
+        uri = parse_sip_uri(outgoing.target).without_headers()
+        return Request("INVITE", str(uri), Headers(items), body)
+
+    def _make_dialog(self, response: Response, source: SourceAddress) -> Dialog:
+        """RFC 3261 §12.1.2."""
+        return Dialog(
+            call_id=self.call_id,
+            local=self._from,
+            remote=response.to,
+            remote_target=contact_uri(response),
+            route_set=routes_of(response, reverse=True),
+            local_cseq=self._cseq,
+            remote_cseq=None,
+            transport=self._target.transport,
+            local_ip=self.advertised_ip,
+            contact=self._contact,
+            observed=self._observed(response, source),
+        )
+
+    def _observed(self, response: Response, source: SourceAddress) -> Target | None:
+        """Where in-dialog requests go if the Contact of the 2xx is no use from here.
+
+        That is so when it is loopback and the peer is not, and when the call went
+        down the way that a registration had opened.
+        """
+        if source.connection is not None:
+            return source.as_target()
+        contact = target_of_uri(response.contacts[0].sip_uri, source.transport)
+        if self._outgoing.next_hop is not None and contact.host != source.ip:
+            return source.as_target()
+        if is_loopback(contact.host) and not is_loopback(source.ip):
+            return source.as_target()
+        return None

@@ -1,0 +1,159 @@
+"""The INVITE usage of the called side: ring, answer, refuse (RFC 3261 §13.3)."""
+
+from __future__ import annotations
+
+from emulator.sip.address import SourceAddress, Target
+from emulator.sip.dialog import Dialog, contact_uri, routes_of
+from emulator.sip.effects import Effect, Respond, TransactionId
+from emulator.sip.errors import SessionStateError
+from emulator.sip.events import Acked, Cancelled, EndCause, TransactionTimedOut
+from emulator.sip.invite import (
+    HeaderList,
+    InviteSession,
+    SessionSettings,
+    SessionState,
+    reasons,
+)
+from emulator.sip.message import Request, Response
+from emulator.sip.party import sdp_headers
+
+
+class UasSession(InviteSession):
+    """A call that somebody makes to us.
+
+    Args:
+        observed: Where in-dialog requests go instead of to the Contact.
+
+    Raises:
+        SipParseError: The INVITE has no usable Contact or Record-Route.
+    """
+
+    def __init__(
+        self,
+        serial: int,
+        settings: SessionSettings,
+        transaction: TransactionId,
+        invite: Request,
+        source: SourceAddress,
+        advertised_ip: str,
+        observed: Target | None,
+    ) -> None:
+        super().__init__(serial, settings, invite.call_id, source, advertised_ip)
+        self._transaction = transaction
+        self._invite = invite
+        self._local_tag = settings.ids.tag()
+        self._dialog = Dialog(
+            call_id=invite.call_id,
+            local=invite.to.with_tag(self._local_tag),
+            remote=invite.from_,
+            remote_target=contact_uri(invite),
+            route_set=routes_of(invite),
+            local_cseq=0,
+            remote_cseq=invite.cseq.number,
+            transport=source.transport,
+            local_ip=advertised_ip,
+            contact=settings.party.contact(
+                source.transport, advertised_ip, invite.sip_uri.user
+            ),
+            observed=observed,
+        )
+
+    @property
+    def transaction(self) -> TransactionId:
+        """The transaction of the INVITE."""
+        return self._transaction
+
+    def ringing(
+        self, status: int, sdp: str | None, headers: HeaderList
+    ) -> list[Effect]:
+        """Send 101-199; it makes an early dialog."""
+        self._require_incoming("ring")
+        content, body = sdp_headers(sdp)
+        abilities = self._ability_headers()
+        return [self._reply(status, None, [*abilities, *headers, *content], body)]
+
+    def answer(self, sdp: str, headers: HeaderList) -> list[Effect]:
+        """Send 200, again and again until its ACK is there."""
+        self._require_incoming("answer")
+        self.state = SessionState.ANSWERED
+        content, body = sdp_headers(sdp)
+        response = self._response(
+            200, None, [*self._ability_headers(), *headers, *content], body
+        )
+        effects: list[Effect] = [Respond(self._transaction, response)]
+        return effects + self._await_ack(self._transaction, response)
+
+    def reject(
+        self, status: int, reason_phrase: str | None, headers: HeaderList
+    ) -> list[Effect]:
+        """Send 300-699."""
+        self._require_incoming("reject")
+        reply = self._reply(status, reason_phrase, headers)
+        return [reply, *self._end(EndCause.LOCAL_REJECT, f"{status}")]
+
+    def cancel(self, cancel: Request) -> list[Effect]:
+        """The caller gave up; too late once there is an answer (RFC 3261 §9.2)."""
+        if self.state is not SessionState.INCOMING:
+            return []
+        reply = self._reply(487, None, ())
+        event = self._emit(Cancelled(reasons(cancel)))
+        return [reply, event, *self._end(EndCause.REMOTE_CANCEL)]
+
+    def transaction_failed(
+        self, key: TransactionId, reason: str, *, timed_out: bool
+    ) -> list[Effect]:
+        """Our response to the INVITE, or a request of ours, went nowhere."""
+        if key != self._transaction:
+            return super().transaction_failed(key, reason, timed_out=timed_out)
+        if self.state is not SessionState.INCOMING:
+            # The 2xx is repeated until 64*T1; the way may open again.
+            return []
+        failed = self._emit(TransactionTimedOut("INVITE", reason))
+        return [failed, *self._end(EndCause.TRANSPORT, reason)]
+
+    def receive_request(self, key: TransactionId, request: Request) -> list[Effect]:
+        """As the base, but a BYE before our answer also ends the INVITE (§15.1.2)."""
+        effects = []
+        if request.method == "BYE" and self.state is SessionState.INCOMING:
+            effects.append(self._reply(487, None, ()))
+        return effects + super().receive_request(key, request)
+
+    def _give_up(self, headers: HeaderList) -> list[Effect]:
+        return self.reject(480, None, headers)
+
+    def _established(self, ack: Request) -> list[Effect]:
+        effects = [*self._enter_established(), self._emit(Acked(ack.sdp))]
+        if self._bye_headers is not None:
+            effects += self._send_bye(self._bye_headers)
+        return effects
+
+    def _require_incoming(self, verb: str) -> None:
+        if self.state is not SessionState.INCOMING:
+            raise SessionStateError(verb, self.state.value)
+
+    def _reply(
+        self,
+        status: int,
+        reason_phrase: str | None,
+        headers: HeaderList,
+        body: bytes = b"",
+    ) -> Effect:
+        return Respond(
+            self._transaction, self._response(status, reason_phrase, headers, body)
+        )
+
+    def _response(
+        self,
+        status: int,
+        reason_phrase: str | None,
+        headers: HeaderList,
+        body: bytes = b"",
+    ) -> Response:
+        return self._settings.party.response(
+            self._invite,
+            status,
+            reason_phrase=reason_phrase,
+            to_tag=self._local_tag,
+            headers=headers,
+            body=body,
+        )
