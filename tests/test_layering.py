@@ -51,7 +51,16 @@ ALLOWED: dict[str, set[str] | None] = {
 WORKER_SIDES = {
     "worker.ticker": "worker.engine",
     "worker.leg": "worker.engine",
+    "worker.joint": "worker.engine",
+    "worker.local": "worker.engine",
+    "worker.plays": "worker.engine",
+    "worker.poller": "worker.engine",
+    "worker.surroundings": "worker.engine",
+    "worker.udp": "worker.engine",
+    "worker.background": "worker.engine",
     "worker.link": "worker.messages",
+    "worker.process": "worker.host",
+    "worker.supervisor": "worker.host",
     "worker.__main__": "worker.child",
     "worker.__init__": "worker.messages",
 }
@@ -63,7 +72,7 @@ PURE_ROOMS: dict[str, set[str]] = {
     "sip": {"transport", "endpoint", "tls"},
     "sdp": set(),
     "flow": set(),
-    "stream": {"client", "connector"},
+    "stream": {"client", "connector", "link"},
     "rtp": {"session", "ports"},
     "media": set(),
 }

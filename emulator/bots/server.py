@@ -27,16 +27,12 @@ MAX_MESSAGE_BYTES = 1 << 20
 
 
 class RunningBot:
-    """A bot that listens; closes its streams with 1001 when it is closed."""
+    """A bot that listens on ``port``; ends its streams with 1001 when closed."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
-
-    @property
-    def port(self) -> int:
-        """The port, also when 0 was asked for."""
-        port: int = next(iter(self._server.sockets)).getsockname()[1]
-        return port
+        # Also when port 0 was asked for.
+        self.port: int = next(iter(server.sockets)).getsockname()[1]
 
     async def wait(self) -> None:
         """Serve until ``close``, or until this is cancelled."""

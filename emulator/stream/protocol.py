@@ -307,21 +307,18 @@ class StreamProtocol:
         }
 
     def _echo(self, name: str) -> None:
+        self._outstanding_bytes -= len(name) + MARK_OVERHEAD_BYTES
         self._echoes_left -= 1
         self.counters.marks_echoed += 1
         text = self._writer.mark(self._next_number(), name)
         self._send("mark", text, {"name": name})
 
     def _forget_mark(self, name: str) -> bool:
-        count = self._outstanding.get(name, 0)
-        if count == 0:
-            return False
-        self._outstanding_bytes -= len(name) + MARK_OVERHEAD_BYTES
-        if count == 1:
-            del self._outstanding[name]
-        else:
+        """Strike one mark of that name off; False when none is outstanding."""
+        count = self._outstanding.pop(name, 0)
+        if count > 1:
             self._outstanding[name] = count - 1
-        return True
+        return count > 0
 
     def _next_number(self) -> int:
         self._sequence_number += 1

@@ -59,7 +59,7 @@ def parse_bot_url(url: str, options: StreamOptions) -> BotUrl:
     Raises:
         StreamUrlError: It is no ``ws`` or ``wss`` URL that could be dialled.
     """
-    parts, port = _split(url)
+    parts, host, port = _split(url)
     host_port = parts.netloc.rpartition("@")[2]
     tail = f"{parts.path}?{parts.query}" if parts.query else parts.path
     rate_hz, parameters, notes = _read_query(parts.query, options)
@@ -68,7 +68,7 @@ def parse_bot_url(url: str, options: StreamOptions) -> BotUrl:
         dial_url=f"{parts.scheme}://{host_port}{tail}",
         masked_url=f"{parts.scheme}://{mask}{host_port}{tail}",
         is_secure=parts.scheme == "wss",
-        host=parts.hostname or "",
+        host=host,
         port=port,
         authorization=_authorization(parts.netloc),
         sample_rate_hz=rate_hz,
@@ -77,7 +77,7 @@ def parse_bot_url(url: str, options: StreamOptions) -> BotUrl:
     )
 
 
-def _split(url: str) -> tuple[SplitResult, int]:
+def _split(url: str) -> tuple[SplitResult, str, int]:
     if len(url) > MAX_URL_CHARS:
         raise StreamUrlError(f"the URL has more than {MAX_URL_CHARS} characters")
     if any(char.isspace() or not char.isprintable() for char in url):
@@ -85,14 +85,14 @@ def _split(url: str) -> tuple[SplitResult, int]:
     try:
         parts = urlsplit(url)
         port = parts.port
-        host = parts.hostname
+        host = (parts.hostname or "").encode("idna").decode("ascii")
     except ValueError as error:
         raise StreamUrlError(f"the URL cannot be read: {error}") from error
     if parts.scheme not in DEFAULT_PORTS:
         raise StreamUrlError("the URL does not start with ws:// or wss://")
     if not host:
         raise StreamUrlError("the URL names no host")
-    return parts, DEFAULT_PORTS[parts.scheme] if port is None else port
+    return parts, host, DEFAULT_PORTS[parts.scheme] if port is None else port
 
 
 def _authorization(netloc: str) -> str | None:

@@ -1,0 +1,403 @@
+"""The WebSocket to a bot: upgrade, frames, close; the only module that knows picows.
+
+picows parses frames and nothing above them, so this is ours: the deadline over connect,
+TLS and upgrade; credentials; reassembly; pongs; close codes, and who closed first; how
+the socket ends after ``stop``; and reading a flooding bot in slices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, assert_never
+
+from picows import (
+    WSCloseCode,
+    WSError,
+    WSFrame,
+    WSHandshakeError,
+    WSInvalidMessageError,
+    WSListener,
+    WSMsgType,
+    WSProtocolError,
+    WSTransport,
+    ws_connect,
+)
+
+from emulator.errors import RemoteProtocolError
+from emulator.stream import dial_errors
+from emulator.stream.assembler import (
+    Assembled,
+    Binary,
+    Control,
+    MessageAssembler,
+    Opcode,
+    Violation,
+)
+from emulator.stream.connector import (
+    Connector,
+    DialFailed,
+    shut_down,
+    tls_context,
+    was_reset,
+)
+from emulator.stream.options import StreamOptions
+from emulator.stream.url import BotUrl
+
+# picows logs each connection at INFO and each fault of a peer at ERROR; ours go to the
+# timeline. An instance of its own, so that no global logger is touched.
+_picows_logger = logging.Logger("emulator.stream.picows", logging.CRITICAL)
+
+_TEXT = WSMsgType.TEXT
+# How long our end waits for the bot to take `stop` and close its own end.
+LINGER_S = 1.0
+# Unsent data handed to the transport before the owner is told to hold back.
+WRITE_HIGH_WATER_BYTES = 64 * 1024
+# A bot that sends more than this many frames in one slice of time is read in slices,
+# so that the other calls of the worker keep their pace.
+FLOOD_FRAMES = 200
+FLOOD_SLICE_S = 0.02
+# RFC 6455 §7.1.5: a close frame without a code; no close frame at all.
+NO_STATUS, ABNORMAL = 1005, 1006
+
+
+class BotBrokeFraming(RemoteProtocolError):
+    """The bot broke RFC 6455; the link was closed with ``code``."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"websocket: close {code}: {reason}")
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEnd:
+    """How the socket ended.
+
+    Attributes:
+        code: As the bot saw or sent it.
+        first: Who closed: ``bot``, ``platform`` or ``network``.
+    """
+
+    code: int
+    reason: str
+    first: str
+
+
+class LinkOwner(Protocol):
+    """Who hears of a link. Calls come from the event loop."""
+
+    def link_opened(self) -> None:
+        """The upgrade succeeded; nothing has been read yet."""
+
+    def message_arrived(self, message: bytes | Binary) -> None:
+        """The bot sent a whole message; text is bytes of valid UTF-8."""
+
+    def bot_closed(self) -> None:
+        """The bot's close frame came, or its end of the connection is gone."""
+
+    def may_write_again(self) -> None:
+        """``is_writable`` is true again."""
+
+    def bot_floods(self) -> None:
+        """The bot sends faster than it is read."""
+
+
+class BotLink:
+    """One WebSocket connection to one bot, dialled once or more often.
+
+    Attributes:
+        is_writable: False while the bot does not read what was sent.
+        end: How the socket ended; None while it is open or was never opened.
+    """
+
+    def __init__(self, url: BotUrl, options: StreamOptions, owner: LinkOwner) -> None:
+        self._url = url
+        self._options = options
+        self._owner = owner
+        self._assembler = MessageAssembler(options.max_message_bytes)
+        self._transport: WSTransport | None = None
+        self._sock: socket.socket | None = None
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._slice_began_s = 0.0
+        self._slice_frames = 0
+        self._is_over = False
+        self.is_writable = True
+        self.end: LinkEnd | None = None
+
+    # -- dialling
+
+    async def dial(self) -> None:
+        """Connect, secure and upgrade, all within the options' deadline.
+
+        Raises:
+            DialFailed: It did not succeed; no socket is left.
+        """
+        connector = Connector(self._url.host, self._url.port)
+        try:
+            async with asyncio.timeout(self._options.handshake_timeout_s):
+                context = await self._tls_context()
+                self._sock = await connector.connect()
+                await self._upgrade(self._sock, context)
+        except TimeoutError as error:
+            raise connector.timed_out() from error
+        except OSError as error:
+            raise connector.broken(error) from error
+
+    async def _tls_context(self) -> ssl.SSLContext | None:
+        if not self._url.is_secure:
+            return None
+        return await tls_context(self._options.tls_verify, self._options.tls_ca_file)
+
+    async def _upgrade(
+        self, sock: socket.socket, context: ssl.SSLContext | None
+    ) -> None:
+        # Both as long as the deadline around them, which is the one that counts.
+        limit_s = self._options.handshake_timeout_s
+        tls: dict[str, Any] = {}
+        if context is not None:
+            tls = {"server_hostname": self._url.host, "ssl_handshake_timeout": limit_s}
+        try:
+            _, listener = await ws_connect(
+                lambda: _Listener(self),
+                self._url.dial_url,
+                ssl_context=context,
+                websocket_handshake_timeout=limit_s,
+                logger_name=_picows_logger,
+                enable_auto_pong=False,
+                max_frame_size=self._options.max_message_bytes,
+                extra_headers=self._upgrade_headers(),
+                max_redirects=0,
+                socket_factory=lambda _: sock,
+                **tls,
+            )
+        except BaseException as error:
+            # Cancelled or not: picows' transport sees the end and closes the socket.
+            shut_down(sock)
+            if isinstance(error, WSError):
+                raise _handshake_failure(error) from error
+            raise
+        if listener is None:  # The bot closed before it had answered.
+            raise ConnectionResetError(dial_errors.UNEXPECTED_EOF)
+
+    def _upgrade_headers(self) -> dict[str, str]:
+        headers = {"User-Agent": self._options.user_agent}
+        if self._url.authorization is not None:
+            headers["Authorization"] = self._url.authorization
+        return headers | dict(self._options.upgrade_headers)
+
+    async def wait_closed(self) -> None:
+        """Return when the socket is gone.
+
+        Raises:
+            BotBrokeFraming: That was the reason.
+        """
+        if self._transport is None:
+            return
+        try:
+            await self._transport.wait_disconnected()
+        except WSProtocolError as error:
+            raise BotBrokeFraming(_number(error.code), str(error)) from error
+
+    # -- sending and ending
+
+    def send(self, text: bytes) -> None:
+        """Send one text message; lost when the link is not open, or over its limit."""
+        transport = self._transport
+        if transport is None or (not self.is_writable and self._is_full(transport)):
+            return
+        transport.send(_TEXT, text)
+
+    def _is_full(self, transport: WSTransport) -> bool:
+        unsent_bytes = transport.underlying_transport.get_write_buffer_size()
+        return unsent_bytes > self._options.max_write_buffer_bytes
+
+    def stop_reading(self) -> None:
+        """Ignore whatever the bot still sends."""
+        self._is_over = True
+
+    def close(self) -> None:
+        """End the socket as the options say, so that what was sent still arrives.
+
+        Closing a socket that holds unread data resets it, and a reset may overtake
+        ``stop``; so only our direction ends, and the bot gets a moment for its own.
+        """
+        transport = self._transport
+        if transport is None or transport.is_disconnected:
+            return
+        self.stop_reading()
+        self._after(LINGER_S, lambda: transport.disconnect(graceful=False))
+        if self._options.close_mode == "normal":
+            self._ends(1000, "", "platform")
+            transport.send_close(WSCloseCode.OK)
+            return
+        self._ends(ABNORMAL, "", "platform")
+        underlying = transport.underlying_transport
+        if underlying.can_write_eof():
+            underlying.write_eof()
+        else:
+            transport.disconnect()
+
+    # -- what picows tells
+
+    def connected(self, transport: WSTransport) -> None:
+        """The upgrade succeeded."""
+        self._transport = transport
+        high = min(WRITE_HIGH_WATER_BYTES, self._options.max_write_buffer_bytes // 2)
+        transport.underlying_transport.set_write_buffer_limits(high=high)
+        self._owner.link_opened()
+
+    def frame_arrived(self, frame: WSFrame) -> None:
+        """One frame came in.
+
+        Raises:
+            WSProtocolError: The bot broke the framing; picows then closes with its
+                code, and ``wait_closed`` tells.
+        """
+        self._guard_against_flood()
+        opcode = _number(frame.msg_type)
+        reserved = bool(frame.rsv1 or frame.rsv2 or frame.rsv3)
+        payload = frame.get_payload_as_bytes()
+        self._take(self._assembler.feed(opcode, bool(frame.fin), reserved, payload))
+
+    def _take(self, assembled: Assembled) -> None:
+        match assembled:
+            case bytes() | Binary():
+                if not self._is_over:
+                    self._owner.message_arrived(assembled)
+            case None:
+                pass
+            case Control(opcode, payload):
+                self._take_control(opcode, payload)
+            case Violation(code, reason):
+                if not self._is_over:
+                    self.stop_reading()
+                    raise WSProtocolError(code, reason)
+            case _:
+                assert_never(assembled)
+
+    def _take_control(self, opcode: Opcode, payload: bytes) -> None:
+        transport = self._transport
+        assert transport is not None  # Frames come after `connected`.
+        if opcode is Opcode.CLOSE:
+            self._take_close(transport)
+        elif opcode is Opcode.PING and not self._is_over:
+            # RFC 6455 §5.5.3: only the latest ping needs an answer, so a bot that
+            # does not read its pongs loses them.
+            if self.is_writable and not self._options.ignore_pings:
+                transport.send_pong(payload)
+
+    def _take_close(self, transport: WSTransport) -> None:
+        received = transport.close_handshake.recv
+        assert received is not None  # picows has just read it.
+        self.stop_reading()
+        self._ends(_number(received.code) or NO_STATUS, received.reason or "", "bot")
+        # The answer repeats the code (RFC 6455 §5.5.1); without one it stays empty.
+        if not _number(received.code):
+            transport.send(WSMsgType.CLOSE, b"")
+        else:
+            transport.send_close(received.code)
+        transport.disconnect()
+        self._owner.bot_closed()
+
+    def disconnected(self) -> None:
+        """The connection is gone, for whatever reason."""
+        for timer in self._timers:
+            timer.cancel()
+        sent = _sent_close(self._transport)
+        if self.end is None and sent is not None:
+            self._ends(*sent, "platform")
+            return  # The bot broke the framing; `wait_closed` tells.
+        reset = self._sock is not None and was_reset(self._sock)
+        self._ends(ABNORMAL, "", "network" if reset else "bot")
+        self._owner.bot_closed()
+
+    def writing_paused(self) -> None:
+        """The transport holds more than it should."""
+        self.is_writable = False
+
+    def writing_resumed(self) -> None:
+        """The bot reads again."""
+        self.is_writable = True
+        self._owner.may_write_again()
+
+    # -- small things
+
+    def _ends(self, code: int, reason: str, first: str) -> None:
+        """Fix how the socket ended; only the first cause counts."""
+        if self.end is None:
+            self.end = LinkEnd(code, reason, first)
+
+    def _guard_against_flood(self) -> None:
+        self._slice_frames += 1
+        if self._slice_frames <= FLOOD_FRAMES:
+            return
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._slice_began_s < FLOOD_SLICE_S:
+            self._rest()
+        self._slice_began_s = now_s
+        self._slice_frames = 0
+
+    def _rest(self) -> None:
+        assert self._transport is not None
+        underlying = self._transport.underlying_transport
+        if underlying.is_reading():
+            underlying.pause_reading()
+            # Does nothing on a transport that is closing by then.
+            self._after(FLOOD_SLICE_S, underlying.resume_reading)
+            self._owner.bot_floods()
+
+    def _after(self, delay_s: float, call: Callable[[], None]) -> None:
+        def fire() -> None:
+            self._timers.discard(timer)
+            call()
+
+        timer = asyncio.get_running_loop().call_later(delay_s, fire)
+        self._timers.add(timer)
+
+
+class _Listener(WSListener):
+    """picows' callbacks, handed on to the link."""
+
+    def __init__(self, link: BotLink) -> None:
+        self._link = link
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._link.connected(transport)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        self._link.frame_arrived(frame)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._link.disconnected()
+
+    def pause_writing(self) -> None:
+        self._link.writing_paused()
+
+    def resume_writing(self) -> None:
+        self._link.writing_resumed()
+
+
+def _handshake_failure(error: WSError) -> DialFailed:
+    if isinstance(error, WSInvalidMessageError):
+        return DialFailed(dial_errors.MALFORMED_RESPONSE)
+    status = None
+    if isinstance(error, WSHandshakeError) and error.response is not None:
+        status = int(error.response.status)
+    return DialFailed(dial_errors.BAD_HANDSHAKE, status)
+
+
+def _sent_close(transport: WSTransport | None) -> tuple[int, str] | None:
+    """Return code and reason of the close frame that went out, if one did."""
+    if transport is None or transport.close_handshake is None:
+        return None
+    sent = transport.close_handshake.sent
+    return None if sent is None else (_number(sent.code), sent.reason)
+
+
+def _number(value: Any) -> int:
+    """Return a picows enum's number; its stubs hide that they are integers."""
+    return int(value)
