@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -14,6 +15,14 @@ from emulator.flow.ports import Capability, Verb
 from emulator.flow.urls import CustomParameterLimits
 
 R = TypeVar("R")
+
+
+class WithoutCaller(Enum):
+    """What an applet does that comes up after the caller has gone (spec §4.4)."""
+
+    PASS_OVER = auto()
+    RUN = auto()
+    RUN_LAST = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +42,16 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of an applet: the exit taken (None: the flow ends here), and why."""
+    """The end of an applet.
+
+    Attributes:
+        exit: The exit taken; None: the flow ends here.
+        transfer_to: The flow that takes over instead.
+    """
 
     exit: str | None
     why: str
+    transfer_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +85,18 @@ class Applet(BaseModel):
 
     Subclasses add ``type``, their fields and, when they have others than ``next``,
     the names of the fields that are exits.
+
+    Attributes:
+        EXITS: The first is the one taken when an applet is passed over.
+        WITHOUT_CALLER: What to do once the caller has gone.
+        EMPTY_EXIT_STAYS: An empty exit leaves the call open (streaming spec §4.0).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     EXITS: ClassVar[tuple[str, ...]] = ("next",)
+    WITHOUT_CALLER: ClassVar[WithoutCaller] = WithoutCaller.PASS_OVER
+    EMPTY_EXIT_STAYS: ClassVar[bool] = False
 
     type: str
 
@@ -86,6 +108,14 @@ class Applet(BaseModel):
         """Yield every exit, empty ones too."""
         for name in self.EXITS:
             yield Exit(name, getattr(self, name), (name,))
+
+    def target(self, exit_: str) -> str | None:
+        """Return the node behind an exit."""
+        return next(way.target for way in self.exits() if way.name == exit_)
+
+    def pass_over(self, call: CallState) -> str | None:
+        """Return the exit taken without running, because the caller has gone."""
+        return self.EXITS[0] if self.EXITS else None
 
     def needs(self) -> Iterator[Need]:
         """Yield what the calls room must be able to do for this applet."""

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
+
+from emulator.flow import urls
+from emulator.flow.ports import (
+    AudioFile,
+    AudioUrl,
+    Capability,
+    Recording,
+    Say,
+    Silence,
+    Source,
+)
 
 # eSpeak NG renders this much in well under a second; the manual gives no limit.
 MAX_TEXT_CHARS = 1000
@@ -73,6 +91,78 @@ AudioPath = Annotated[str, Field(min_length=1), AfterValidator(_find_audio)]
 """A WAV or MP3 file; relative paths start at the flow file."""
 
 
+def _check_web_url(value: str) -> str:
+    return urls.check_url(value, urls.RESOLVER_SCHEMES)
+
+
+WebUrl = Annotated[str, AfterValidator(_check_web_url)]
+"""An ``http://`` or ``https://`` URL."""
+
+
 def is_speakable(text: str) -> bool:
     """Tell whether there is a word in ``text``: the manual's ``...`` has none."""
     return any(char.isalnum() for char in text)
+
+
+class RecordOptions(BaseModel):
+    """``record: {channels: dual, format: mp3}`` (streaming spec §6)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: Literal["single", "dual"] = "single"
+    format: Literal["mp3", "mp3_hq", "raw"] = "mp3"
+    encrypt_dtmf: bool = False
+
+    def as_recording(self) -> Recording:
+        """Return the same as a verb carries it."""
+        return Recording(self.channels, self.format, self.encrypt_dtmf)
+
+
+class Audible(BaseModel):
+    """Something to play: ``text``, ``file`` (WAV, MP3) or ``audio_url``.
+
+    A text without a speakable word, such as the manual's ``...``, is a short silence.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: SpokenText | None = None
+    file: AudioPath | None = None
+    audio_url: WebUrl | None = None
+
+    def spoken_texts(self) -> Iterator[str]:
+        """Yield the text that will be spoken, if any."""
+        if self.text is not None and is_speakable(self.text):
+            yield self.text
+
+    def capability(self) -> Capability:
+        """Return what playing it takes."""
+        return Capability.PLAY if self.audio_url is None else Capability.AUDIO_URL
+
+    def source(self, silence_ms: int) -> Source:
+        """Return what to play; ``silence_ms`` stands for a text without words."""
+        if self.file is not None:
+            return AudioFile(self.file)
+        if self.audio_url is not None:
+            return AudioUrl(self.audio_url)
+        return spoken(self.text or "", silence_ms)
+
+    def require_one(self, *fields: str) -> None:
+        """Refuse none and several of ``fields``."""
+        if sum(getattr(self, field) is not None for field in fields) != 1:
+            names = ", ".join(repr(field) for field in fields)
+            raise ValueError(f"needs exactly one of {names}")
+
+
+class Prompt(Audible):
+    """Exactly one of ``text``, ``file`` and ``audio_url``."""
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Prompt:
+        self.require_one("text", "file", "audio_url")
+        return self
+
+
+def spoken(text: str, silence_ms: int) -> Source:
+    """Return ``text`` as words, or as a silence when there is none in it."""
+    return Say(text) if is_speakable(text) else Silence(silence_ms)

@@ -28,13 +28,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from emulator.flow.applet import Applet
 from emulator.flow.applets.greeting import Greeting
 from emulator.flow.applets.hangup import HangupApplet
+from emulator.flow.applets.passthru import Passthru
+from emulator.flow.applets.stream import Stream
 from emulator.flow.applets.voicebot import Voicebot
 from emulator.flow.fields import AppId, FlowName, NodeName
 
 # A flow that needs more is written by a machine; the picture would be no help.
 MAX_APPLETS = 500
 
-AnyApplet: TypeAlias = Greeting | Voicebot | HangupApplet
+AnyApplet: TypeAlias = Greeting | Voicebot | Stream | Passthru | HangupApplet
 
 APPLETS: dict[str, type[Applet]] = {
     get_args(kind.model_fields["type"].annotation)[0]: kind

@@ -42,20 +42,23 @@ class StreamQuery:
     parameters: Mapping[str, str]
 
 
-def check_url(value: str) -> str:
-    """Return ``value`` when it can be dialled or resolved.
+def check_url(
+    value: str, schemes: tuple[str, ...] = STREAM_SCHEMES + RESOLVER_SCHEMES
+) -> str:
+    """Return ``value`` when it can be dialled or asked.
 
     Raises:
         ValueError: In plain words.
     """
     parts = _split(value.strip())
-    if parts.scheme not in STREAM_SCHEMES + RESOLVER_SCHEMES:
+    if parts.scheme not in schemes:
         found = f", not {parts.scheme}://" if parts.scheme else ""
-        raise ValueError(f"must begin with ws:// or wss://{found}")
+        known = " or ".join(f"{scheme}://" for scheme in schemes[:2])
+        raise ValueError(f"must begin with {known}{found}")
     if not parts.hostname:
         raise ValueError("names no host")
     if parts.fragment:
-        raise ValueError("a WebSocket URL has no #fragment (RFC 6455 §3)")
+        raise ValueError("must have no #fragment (RFC 6455 §3)")
     return value
 
 
@@ -85,8 +88,9 @@ def parse_query(url: str) -> StreamQuery:
     pairs = [piece for piece in urlsplit(url).query.split("&") if piece]
     rates = [p.partition("=")[2] for p in pairs if p.partition("=")[0] == SAMPLE_RATE]
     text = "&".join(p for p in pairs if p.partition("=")[0] != SAMPLE_RATE)
-    parameters = dict(parse_qsl(text, keep_blank_values=True))
-    return StreamQuery(rates[0] if rates else None, text, parameters)
+    # Of a name that is repeated, the first value counts.
+    parameters = dict(reversed(parse_qsl(text, keep_blank_values=True)))
+    return StreamQuery(rates[-1] if rates else None, text, parameters)
 
 
 def sample_rate_hz(url: str) -> int:

@@ -1,52 +1,91 @@
-"""Greeting: says a text or plays a file, then goes on (streaming spec §4.1)."""
+"""Greeting: says a text or plays audio, then goes on (streaming spec §4.1)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Generator, Iterator
+from typing import Any, Literal
 
 from pydantic import model_validator
 
 from emulator.flow.applet import Applet, AppletRun, Need, Outcome, carry_out
 from emulator.flow.context import CallState
-from emulator.flow.fields import AudioPath, NodeName, SpokenText, is_speakable
-from emulator.flow.ports import AudioFile, Capability, Play, Say, Silence, Source
+from emulator.flow.fields import Audible, NodeName, WebUrl, spoken
+from emulator.flow.parameters import add_query, greeting_parameters
+from emulator.flow.ports import AudioUrl, Capability, Fetch, Play, Source, Verb
+
+# A dynamic greeting is a few lines; more would keep a caller for minutes.
+MAX_LINES = 20
+MAX_LINE_CHARS = 1000
 
 
-class Greeting(Applet):
-    """Exactly one of ``text`` and ``file``.
+class Greeting(Audible, Applet):
+    """Exactly one of ``text``, ``file``, ``audio_url`` and ``url``.
 
-    A text without a speakable word, such as the manual's ``...``, is a short silence.
+    ``url`` is dynamic: it answers ``text/plain`` with words or audio URLs, one per
+    line, played in order. A text without a speakable word, such as the manual's
+    ``...``, is a short silence.
     """
 
     type: Literal["greeting"]
-    text: SpokenText | None = None
-    file: AudioPath | None = None
+    url: WebUrl | None = None
     next: NodeName | None = None
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Greeting:
-        if (self.text is None) == (self.file is None):
-            raise ValueError("needs exactly one of 'text' and 'file'")
+        self.require_one("text", "file", "audio_url", "url")
         return self
 
     def needs(self) -> Iterator[Need]:
-        yield Need(Capability.PLAY)
+        if self.audio_url is not None:
+            yield Need(Capability.AUDIO_URL, ("audio_url",))
+        elif self.url is not None:
+            yield Need(Capability.FETCH, ("url",))
+            yield Need(Capability.AUDIO_URL, ("url",))
+        else:
+            yield Need(Capability.PLAY)
 
     def texts(self) -> Iterator[str]:
-        if self.text is not None and is_speakable(self.text):
-            yield self.text
+        yield from self.spoken_texts()
 
     def run(self, call: CallState) -> AppletRun:
-        played = yield from carry_out(Play((self._source(call),)))
+        silence_ms = call.options.silent_greeting_ms
+        if self.url is None:
+            sources: tuple[Source, ...] | str = (self.source(silence_ms),)
+        else:
+            sources = yield from _ask(self.url, call)
+        if isinstance(sources, str):
+            # What the platform does is not stated; an emulator goes on and says why.
+            return Outcome("next", f"nothing to play: {sources}")
+        played = yield from carry_out(Play(sources))
         if played.outcome == "failed":
-            # The platform's behaviour is not stated; an emulator goes on.
             return Outcome("next", f"the prompt failed: {played.error}")
         return Outcome("next", f"the prompt was {played.outcome}")
 
-    def _source(self, call: CallState) -> Source:
-        if self.file is not None:
-            return AudioFile(self.file)
-        if self.text is not None and is_speakable(self.text):
-            return Say(self.text)
-        return Silence(call.options.silent_greeting_ms)
+
+def _ask(
+    url: str, call: CallState
+) -> Generator[Verb[Any], Any, tuple[Source, ...] | str]:
+    """Return what a dynamic URL wants played, or why there is nothing.
+
+    HEAD comes first and must give the same headers (streaming spec §7, 8).
+    """
+    asked = add_query(url, greeting_parameters(call))
+    for method in ("HEAD", "GET"):
+        verb = Fetch("greeting", asked, call.options.resolver_timeout_s, method=method)
+        answer = yield from carry_out(verb)
+        if answer.status != 200:
+            return f"{method} gave {answer.status or answer.error}"
+        if answer.content_type != "text/plain":
+            found = answer.content_type or "no content type"
+            return f"{method} gave {found}, not exactly text/plain"
+    lines = [line.strip() for line in answer.body.splitlines() if line.strip()]
+    if len(lines) > MAX_LINES or any(len(line) > MAX_LINE_CHARS for line in lines):
+        return f"more than {MAX_LINES} lines or {MAX_LINE_CHARS} characters in one"
+    sources = tuple(_line(line, call.options.silent_greeting_ms) for line in lines)
+    return sources or "the answer is empty"
+
+
+def _line(line: str, silence_ms: int) -> Source:
+    if line.startswith(("http://", "https://")):
+        return AudioUrl(line)
+    return spoken(line, silence_ms)

@@ -200,13 +200,21 @@ def test_a_caller_may_leave_during_any_verb() -> None:
     run, _ = begin(flow(greet=GREET, bot=BOT, bye=BYE))
     step = run.caller_gone(PlayResult("stopped"))
     assert step.action == Finished("the caller has gone")
-    assert words(step.transitions) == ["greet None> None"]
+    assert words(step.transitions) == ["greet next> bot"]
     assert why(step) == "the caller has gone: the prompt was stopped"
 
     run, _ = begin(flow("bot", bot=BOT, bye=BYE))
     step = run.caller_gone()
     assert why(step) == "the caller has gone"
     assert not run.is_waiting
+
+
+def test_a_loop_without_a_caller_ends_too() -> None:
+    run, _ = begin(
+        flow(greet={**GREET, "next": "again"}, again={**GREET, "next": "greet"})
+    )
+    step = run.caller_gone()
+    assert step.action == Finished("flow.max_steps: 1000 applets, and still no end")
 
 
 def test_our_own_mistakes_are_refused() -> None:

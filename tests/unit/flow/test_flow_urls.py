@@ -33,7 +33,7 @@ def test_a_url_that_can_be_dialled_or_resolved_is_kept_as_typed(url: str) -> Non
         ("ws:///media", "names no host"),
         ("ws://bot.example:port/", "is no URL: Port could not be cast"),
         ("ws://[bot/", "is no URL: Invalid IPv6 URL"),
-        ("ws://bot.example/#a", "a WebSocket URL has no #fragment"),
+        ("ws://bot.example/#a", "must have no #fragment"),
         ("ws://bot.example/\r\nX: y", "holds a control character"),
     ],
 )

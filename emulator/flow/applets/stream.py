@@ -1,0 +1,78 @@
+"""Stream: forks the caller's audio to a bot that only listens (streaming spec §3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import model_validator
+
+from emulator.flow import urls
+from emulator.flow.applet import AppletRun, Need, Outcome, carry_out
+from emulator.flow.context import CallState, StreamRecord
+from emulator.flow.fields import NodeName
+from emulator.flow.ports import (
+    Capability,
+    Hangup,
+    StartStream,
+    StopStream,
+    StreamResult,
+)
+from emulator.flow.streaming import BLANK, BotApplet, ResolverError, find_bot
+
+
+class Stream(BotApplet):
+    """``action: start`` begins a stream and goes on at once; it runs beside the
+    applets that follow. ``action: stop`` ends the one that was started last."""
+
+    type: Literal["stream"]
+    action: Literal["start", "stop"]
+    next: NodeName | None = None
+
+    @model_validator(mode="after")
+    def _has_url_to_start(self) -> Stream:
+        if (self.action == "start") != (self.url is not None):
+            raise ValueError("'url' belongs to action: start, and only to it")
+        return self
+
+    def needs(self) -> Iterator[Need]:
+        yield Need(Capability.FORK_STREAM)
+        yield from super().needs()
+
+    def _rate_traps(self, url: str) -> Iterator[str]:
+        # Without a sample-rate nothing surprises: a listener reads the start message.
+        if urls.parse_query(url).sample_rate is not None:
+            yield from urls.sample_rate_traps(url)
+
+    def run(self, call: CallState) -> AppletRun:
+        if self.url is None:
+            return (yield from self._stop(call))
+        if urls.has_blank(self.url):
+            yield from carry_out(Hangup("a blank in the Stream's URL"))
+            return Outcome(None, BLANK)
+        try:
+            url = yield from find_bot(self.url, call)
+        except ResolverError as error:
+            failed = StreamResult(None, "failed", "NA", str(error), duration_s=0)
+            call.stream = StreamRecord(None, None, failed)
+            return Outcome("next", f"the stream failed: {error}")
+        started = yield from carry_out(
+            StartStream(
+                url=url,
+                sample_rate_hz=urls.sample_rate_hz(url),
+                codec=self.codec,
+                custom_parameters=self.parameters_for(call, url),
+            )
+        )
+        call.live_streams.append(started.stream_sid)
+        call.stream = StreamRecord(started.stream_sid, url, None)
+        return Outcome("next", "the stream runs beside what follows")
+
+    def _stop(self, call: CallState) -> AppletRun:
+        if not call.live_streams:
+            return Outcome("next", "no stream runs")
+        sid = call.live_streams.pop()
+        result = yield from carry_out(StopStream(sid))
+        url = call.stream.url if call.stream and call.stream.stream_sid == sid else None
+        call.stream = StreamRecord(sid, url, result)
+        return Outcome("next", f"the stream was {result.status}")

@@ -1,0 +1,167 @@
+"""What webhooks are told about a call (streaming spec §4.4).
+
+The order is that of the manual's table. Empty values that the platform leaves out are
+left out; ``EndTime`` is the epoch in India for as long as the call lives.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from emulator.flow.context import CallContext, CallState, Conversation, StreamRecord
+from emulator.flow.ports import StreamResult
+from emulator.ids import IST
+
+Pair = tuple[str, str]
+
+_SECONDS = "%Y-%m-%d %H:%M:%S"
+_CREATED = "%a, %d %b %Y %H:%M:%S"
+_EPOCH = datetime.fromtimestamp(0, UTC)
+# Deprecated, and still sent without a value.
+_NULLS = ("ForwardedFrom", "ProcessStatus", "RecordingAvailableBy")
+
+
+def passthru_parameters(call: CallState, now: datetime) -> list[Pair]:
+    """Return everything that a Passthru, Connect or Gather URL is told."""
+    pairs = [
+        *_call(call, now),
+        *_connect(call.conversation),
+        *_extras(call),
+        *_stream(call),
+    ]
+    return [(name, value) for name, value in pairs if value is not None]
+
+
+def greeting_parameters(call: CallState) -> list[Pair]:
+    """Return what a Greeting's dynamic URL is told (streaming spec §4.1)."""
+    context = call.context
+    pairs = [
+        ("CallSid", context.call_sid),
+        ("From", context.from_),
+        ("To", context.to),
+        ("DialWhomNumber", _dialled(call.conversation)),
+        ("CustomField", context.custom_field),
+    ]
+    return [(name, value) for name, value in pairs if value is not None]
+
+
+def add_query(url: str, pairs: list[Pair]) -> str:
+    """Return ``url`` with ``pairs`` behind its own query, which is kept as it is."""
+    parts = urlsplit(url)
+    query = "&".join(piece for piece in (parts.query, urlencode(pairs)) if piece)
+    return urlunsplit(parts._replace(query=query, fragment=""))
+
+
+def mask_userinfo(url: str) -> str:
+    """Return ``url`` with ``***`` for its credentials."""
+    parts = urlsplit(url)
+    userinfo, at, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"***@{host}")) if at else url
+
+
+def _call(call: CallState, now: datetime) -> Iterator[tuple[str, str | None]]:
+    context, talk = call.context, call.conversation
+    end = now if call.is_caller_gone else _EPOCH
+    yield "CallSid", context.call_sid
+    yield "CallFrom", context.from_
+    yield "CallTo", context.to
+    yield "CallStatus", "completed" if call.is_caller_gone else "in-progress"
+    yield "Direction", context.direction
+    yield "Created", _in_ist(context.created_at, _CREATED)
+    yield "DialCallDuration", str(int(talk.talk_s or 0)) if talk else "0"
+    yield "StartTime", _in_ist(context.created_at, _SECONDS)
+    yield "EndTime", _in_ist(end, _SECONDS)
+    yield "CallType", _call_type(call)
+    yield "DialWhomNumber", _dialled(talk)
+    yield "From", context.from_
+    yield "To", context.to
+    yield "CurrentTime", _in_ist(now, _SECONDS)
+    yield "flow_id", call.flow_id
+    yield "tenant_id", context.account_sid
+    for name in _NULLS:
+        yield name, "null"
+
+
+def _in_ist(at: datetime | None, format_: str) -> str | None:
+    return None if at is None else at.astimezone(IST).strftime(format_)
+
+
+def _call_type(call: CallState) -> str:
+    if call.has_voicemail:
+        return "voicemail"
+    talk = call.conversation
+    if talk is None:
+        return "call-attempt"
+    if talk.is_ended_by_caller:
+        return "client-hangup"
+    return "incomplete" if talk.talk_s is None else "completed"
+
+
+def _dialled(talk: Conversation | None) -> str:
+    return talk.legs[-1].outcome.number if talk and talk.legs else ""
+
+
+def _connect(talk: Conversation | None) -> Iterator[tuple[str, str | None]]:
+    if talk is None or not talk.legs:
+        return
+    answered = [leg for leg in talk.legs if leg.outcome.status == "completed"]
+    yield "DialCallStatus", (answered or talk.legs)[-1].outcome.status
+    for index, leg in enumerate(talk.legs):
+        outcome = leg.outcome
+        yield f"Legs[{index}][Number]", outcome.number
+        yield f"Legs[{index}][Type]", leg.type
+        yield f"Legs[{index}][OnCallDuration]", str(int(outcome.talk_s))
+        yield f"Legs[{index}][CauseCode]", outcome.cause
+        yield f"Legs[{index}][Cause]", str(outcome.cause_code)
+    yield "OutgoingPhoneNumber", talk.caller_id
+
+
+def _extras(call: CallState) -> Iterator[tuple[str, str | None]]:
+    yield "RecordingUrl", call.recording_url
+    # The platform wraps them in quotes (streaming spec §7, 5).
+    yield "digits", None if call.digits is None else f'"{call.digits}"'
+    yield "CustomField", call.context.custom_field
+    yield "SIPCustomHeader", sip_custom_header(call.context)
+
+
+def sip_custom_header(context: CallContext) -> str | None:
+    """Return the caller's custom headers as JSON text; None without any."""
+    headers = dict(context.sip_parameters)
+    return json.dumps(headers, sort_keys=True) if headers else None
+
+
+def _stream(call: CallState) -> Iterator[tuple[str, str | None]]:
+    if call.stream is None:
+        return
+    if call.context.ringing_s is not None:
+        yield "Leg1RingingDuration", str(int(call.context.ringing_s))
+    fields = [(n, v) for n, v in _stream_fields(call.stream) if v is not None]
+    encoding = call.options.passthru.stream_fields
+    if encoding in ("flat", "both"):
+        for name, value in fields:
+            yield f"Stream[{name}]", value
+    if encoding in ("json", "both"):
+        yield "Stream", json.dumps(dict(fields))
+
+
+def _stream_fields(stream: StreamRecord) -> Iterator[tuple[str, str | None]]:
+    result = stream.result
+    url = None if stream.url is None else mask_userinfo(stream.url)
+    yield "StreamSID", stream.stream_sid
+    if result is None:
+        yield "StreamUrl", url
+        return
+    yield "Status", result.status
+    yield "Duration", _duration(result)
+    yield "StreamUrl", url
+    yield "RecordingUrl", result.recording_url
+    yield "DisconnectedBy", result.disconnected_by
+    yield "DetailedStatus", result.detailed_status
+    yield "Error", result.error
+
+
+def _duration(result: StreamResult) -> str | None:
+    return None if result.duration_s is None else str(int(result.duration_s))
