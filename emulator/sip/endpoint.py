@@ -37,6 +37,8 @@ from emulator.sip.session import CallSession, IncomingInvite, OutgoingInvite
 from emulator.sip.trace import Direction, SipTrace
 from emulator.sip.transport.sockets import BoundListener, SipTransport
 
+__all__ = ["BoundListener", "EventMailbox", "SipEndpoint"]
+
 logger = logging.getLogger(__name__)
 
 OnInvite = Callable[[IncomingInvite], None]

@@ -134,7 +134,9 @@ class InviteSession:
         self._offer_needs_answer = False
         self._bye_headers: HeaderList | None = None
         self._peer_offer: _PeerOffer | None = None
+        # An offer stays here while it waits out a glare (491); then none is in flight.
         self._own_offer: str | None = None
+        self._is_offer_in_flight = False
 
     # --- what others may look at ---
 
@@ -289,7 +291,7 @@ class InviteSession:
                 timeout = self._emit(TransactionTimedOut("BYE", reason))
                 return [timeout, *self._end(EndCause.LOCAL_BYE, reason)]
             case "INVITE" if self.state is SessionState.ESTABLISHED:
-                self._own_offer = None
+                self._own_offer, self._is_offer_in_flight = None, False
                 timeout = self._emit(TransactionTimedOut("INVITE", reason))
                 return [timeout, *self._send_bye(())]
             case _:
@@ -306,7 +308,7 @@ class InviteSession:
             case "keepalive":
                 return self._send_keepalive()
             case "glare":
-                return self._send_offer() if self._own_offer is not None else []
+                return self._retry_offer()
             case _:
                 return []
 
@@ -394,7 +396,7 @@ class InviteSession:
 
     def _receive_offer(self, key: TransactionId, request: Request) -> list[Effect]:
         self.dialog.refresh_target(request)
-        if self._own_offer is not None:
+        if self._is_offer_in_flight:
             return [self._respond(key, request, 491)]
         if self._peer_offer is not None or self._unacked is not None:
             retry = ("Retry-After", str(_RETRY_AFTER_S))
@@ -415,12 +417,21 @@ class InviteSession:
         self._peer_offer = None
         return pending
 
+    def _retry_offer(self) -> list[Effect]:
+        if self._own_offer is None or self.state is not SessionState.ESTABLISHED:
+            return []
+        if self._peer_offer is not None or self._unacked is not None:
+            return [self._set_timer(GLARE, self._glare_delay_s())]
+        return self._send_offer()
+
     def _send_offer(self) -> list[Effect]:
+        self._is_offer_in_flight = True
         content, body = sdp_headers(self._own_offer)
         headers = [*self._ability_headers(), *content]
         return [self._in_dialog("INVITE", headers, body)]
 
     def _receive_offer_response(self, response: Response) -> list[Effect]:
+        self._is_offer_in_flight = False
         if response.is_success:
             return self._receive_offer_answer(response)
         if response.status == 491 and self.state is SessionState.ESTABLISHED:

@@ -1,0 +1,466 @@
+"""Two endpoints on loopback: real sockets, real timers, shortened to milliseconds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from emulator.clock import SystemClock
+from emulator.errors import ListenError
+from emulator.ids import IdSource
+from emulator.sip.address import Transport
+from emulator.sip.endpoint import BoundListener, SipEndpoint
+from emulator.sip.events import (
+    Acked,
+    AckTimedOut,
+    Answered,
+    ByeReceived,
+    Cancelled,
+    EndCause,
+    Rejected,
+    SessionEnded,
+    SessionEvent,
+)
+from emulator.sip.options import SipLimits, SipOptions
+from emulator.sip.session import CallSession, IncomingInvite, OutgoingInvite
+from emulator.sip.timers import SipTimers
+from emulator.sip.trace import Direction, SipTrace
+from emulator.sip.uri import NameAddr
+
+ANSWER = "v=0\r\no=- 2 1 IN IP4 127.0.0.1\r\ns=answer\r\n"
+OFFER = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=offer\r\n"
+# 64*T1 is 0.64 s.
+FAST = SipTimers(t1_s=0.01, t2_s=0.08, t4_s=0.05, d_s=0.05)
+DEADLINE_S = 10.0
+
+Script = Callable[[IncomingInvite], None]
+
+
+def run(coroutine: Coroutine[Any, Any, None]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            await coroutine
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not others, f"tasks leaked: {others}"
+
+    asyncio.run(bounded(), debug=True)
+
+
+class Side:
+    """One endpoint and what happened on it."""
+
+    def __init__(self, endpoint: SipEndpoint, traces: list[SipTrace]) -> None:
+        self.endpoint = endpoint
+        self.traces = traces
+        self.listeners: tuple[BoundListener, ...] = ()
+        self.incoming: list[IncomingInvite] = []
+        self.called = asyncio.Event()
+
+    @property
+    def port(self) -> int:
+        return self.listeners[0].port
+
+    def call(
+        self, other: Side, transport: Transport = "udp", sdp: str | None = OFFER
+    ) -> CallSession:
+        return self.endpoint.place_call(
+            OutgoingInvite(
+                f"sip:bob@127.0.0.1:{other.port}",
+                NameAddr("sip:alice@127.0.0.1"),
+                NameAddr("sip:bob@127.0.0.1"),
+                sdp,
+                transport=transport,
+            )
+        )
+
+    def sent(self) -> list[str]:
+        return [
+            trace.summary.split(" ")[0]
+            for trace in self.traces
+            if trace.direction is Direction.SENT
+        ]
+
+
+@contextlib.asynccontextmanager
+async def side(on_invite: Script, **options: Any) -> AsyncIterator[Side]:
+    """Run an endpoint on free ports; its sockets are closed at the end."""
+    traces: list[SipTrace] = []
+
+    def received(invite: IncomingInvite) -> None:
+        made.incoming.append(invite)
+        made.called.set()
+        on_invite(invite)
+
+    settings = SipOptions(port=0, timers=FAST, **options)
+    made = Side(
+        SipEndpoint(
+            settings,
+            SystemClock(),
+            IdSource(),
+            on_invite=received,
+            observe=traces.append,
+        ),
+        traces,
+    )
+    made.listeners = await made.endpoint.start()
+    try:
+        yield made
+    finally:
+        await made.endpoint.stop(1.0)
+
+
+@contextlib.asynccontextmanager
+async def two_sides(
+    on_invite: Script, **options: Any
+) -> AsyncIterator[tuple[Side, Side]]:
+    async with side(refuse) as alice, side(on_invite, **options) as bob:
+        yield alice, bob
+
+
+def refuse(invite: IncomingInvite) -> None:
+    invite.session.reject(404)
+
+
+def answer(invite: IncomingInvite) -> None:
+    invite.session.ringing()
+    invite.session.answer(ANSWER)
+
+
+def only_ring(invite: IncomingInvite) -> None:
+    invite.session.ringing()
+
+
+async def until(session: CallSession, kind: type[SessionEvent]) -> SessionEvent:
+    """Read events until one of this kind."""
+    while True:
+        event = await session.next_event()
+        if isinstance(event, kind):
+            return event
+        assert not isinstance(event, SessionEnded), f"ended by {event}"
+
+
+async def drained(*sides: Side) -> None:
+    """Wait until no transaction lingers; then nothing may be left."""
+    for one in sides:
+        # Nobody announces the end of a transaction: the figure is all there is.
+        while one.endpoint.counts()["transactions"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        counts = dict(one.endpoint.counts())
+        counts.pop("connections")
+        assert set(counts.values()) == {0}, counts
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_call_from_ring_to_bye(transport: Transport) -> None:
+    async def scenario() -> None:
+        async with two_sides(answer) as (alice, bob):
+            session = alice.call(bob, transport)
+            answered = await until(session, Answered)
+            assert isinstance(answered, Answered)
+            assert answered.sdp == ANSWER
+            theirs = bob.incoming[0].session
+            assert await until(theirs, Acked) == Acked(None)
+            assert bob.incoming[0].sdp == OFFER
+            assert bob.incoming[0].source.transport == transport
+            session.hang_up(headers=[("Reason", "Q.850;cause=16")])
+            assert await until(theirs, ByeReceived) == ByeReceived(("Q.850;cause=16",))
+            assert await until(theirs, SessionEnded) == SessionEnded(
+                EndCause.REMOTE_BYE
+            )
+            assert await until(session, SessionEnded) == SessionEnded(
+                EndCause.LOCAL_BYE
+            )
+            assert session.is_ended
+            # The last event stays for whoever asks again.
+            assert isinstance(await session.next_event(), SessionEnded)
+            assert alice.sent() == ["INVITE", "ACK", "BYE"]
+            assert bob.sent() == ["100", "180", "200", "200"]
+            await drained(alice, bob)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_the_called_side_hangs_up_over_the_same_way(transport: Transport) -> None:
+    async def scenario() -> None:
+        async with two_sides(answer) as (alice, bob):
+            session = alice.call(bob, transport)
+            theirs_ready = await until(session, Answered)
+            assert theirs_ready
+            theirs = bob.incoming[0].session
+            await until(theirs, Acked)
+            theirs.hang_up()
+            await until(session, ByeReceived)
+            await until(theirs, SessionEnded)
+            expected = 1 if transport == "tcp" else 0
+            assert bob.endpoint.counts()["connections"] == expected
+
+    run(scenario())
+
+
+def test_a_caller_that_gives_up_cancels() -> None:
+    async def scenario() -> None:
+        async with two_sides(only_ring) as (alice, bob):
+            session = alice.call(bob)
+            await session.next_event()
+            session.hang_up()
+            ended = await until(session, SessionEnded)
+            assert ended == SessionEnded(EndCause.LOCAL_CANCEL, "487")
+            assert await until(bob.incoming[0].session, Cancelled) == Cancelled(())
+            await drained(alice, bob)
+
+    run(scenario())
+
+
+def test_a_refusal_arrives_with_its_headers() -> None:
+    def busy(invite: IncomingInvite) -> None:
+        invite.session.reject(486, "Engaged", headers=[("X-Why", "lunch")])
+
+    async def scenario() -> None:
+        async with two_sides(busy) as (alice, bob):
+            rejected = await until(alice.call(bob), Rejected)
+            assert isinstance(rejected, Rejected)
+            assert (rejected.status, rejected.reason_phrase) == (486, "Engaged")
+            assert rejected.response.headers.get("x-why") == "lunch"
+
+    run(scenario())
+
+
+def test_an_application_that_fails_answers_500_and_spoils_no_other_call() -> None:
+    calls = 0
+
+    def sometimes(invite: IncomingInvite) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RuntimeError("a bug in the application")
+        answer(invite)
+
+    async def scenario() -> None:
+        async with two_sides(sometimes) as (alice, bob):
+            rejected = await until(alice.call(bob), Rejected)
+            assert isinstance(rejected, Rejected)
+            assert rejected.status == 500
+            await until(alice.call(bob), Answered)
+
+    run(scenario())
+
+
+def test_stop_hangs_up_what_is_left() -> None:
+    async def scenario() -> None:
+        async with side(refuse) as alice:
+            async with side(answer) as bob:
+                session = alice.call(bob)
+                await until(session, Answered)
+                await until(bob.incoming[0].session, Acked)
+            bye = await until(session, ByeReceived)
+            assert isinstance(bye, ByeReceived)
+            assert "the emulator is stopping" in bye.reason[0]
+
+    run(scenario())
+
+
+def test_while_draining_calls_are_refused() -> None:
+    async def scenario() -> None:
+        async with two_sides(answer) as (alice, bob):
+            bob.endpoint.stop_accepting()
+            rejected = await until(alice.call(bob), Rejected)
+            assert isinstance(rejected, Rejected)
+            assert rejected.status == 503
+            assert rejected.response.headers.get("Retry-After") == "10"
+
+    run(scenario())
+
+
+def test_nobody_at_the_other_end_of_tcp_ends_the_session() -> None:
+    async def scenario() -> None:
+        async with side(refuse) as alice:
+            with socket.socket() as unused:
+                unused.bind(("127.0.0.1", 0))
+                port = unused.getsockname()[1]
+            session = alice.endpoint.place_call(
+                OutgoingInvite(
+                    f"sip:bob@127.0.0.1:{port};transport=tcp",
+                    NameAddr("sip:alice@127.0.0.1"),
+                    NameAddr("sip:bob@127.0.0.1"),
+                    OFFER,
+                )
+            )
+            ended = await until(session, SessionEnded)
+            assert isinstance(ended, SessionEnded)
+            assert ended.cause is EndCause.TRANSPORT
+
+    run(scenario())
+
+
+def test_a_host_name_is_looked_up() -> None:
+    async def scenario() -> None:
+        async with two_sides(answer) as (alice, bob):
+            session = alice.endpoint.place_call(
+                OutgoingInvite(
+                    f"sip:bob@localhost:{bob.port}",
+                    NameAddr("sip:alice@127.0.0.1"),
+                    NameAddr("sip:bob@localhost"),
+                    OFFER,
+                )
+            )
+            await until(session, Answered)
+
+    run(scenario())
+
+
+def test_a_port_that_is_taken_is_named_with_its_setting() -> None:
+    async def scenario() -> None:
+        async with side(refuse) as alice:
+            second = SipEndpoint(
+                SipOptions(port=alice.port),
+                SystemClock(),
+                IdSource(),
+                on_invite=refuse,
+            )
+            with pytest.raises(ListenError, match=rf"udp 127.0.0.1:{alice.port}.*sip"):
+                await second.start()
+
+    run(scenario())
+
+
+# --- a peer that speaks bytes ---
+
+
+def invite_bytes(port: int, number: int = 1, transport: str = "UDP") -> bytes:
+    return (
+        f"INVITE sip:bob@127.0.0.1 SIP/2.0\r\n"
+        f"Via: SIP/2.0/{transport} 127.0.0.1:{port};branch=z9hG4bK{number};rport\r\n"
+        f"From: <sip:raw@127.0.0.1>;tag=raw\r\n"
+        f"To: <sip:bob@127.0.0.1>\r\n"
+        f"Call-ID: raw{number}\r\n"
+        f"CSeq: 1 INVITE\r\n"
+        f"Contact: <sip:raw@127.0.0.1:{port}>\r\n"
+        f"Content-Length: 0\r\n\r\n"
+    ).encode()
+
+
+def test_an_answer_without_ack_is_repeated_then_the_call_ends() -> None:
+    async def scenario() -> None:
+        async with side(answer) as bob:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as raw:
+                raw.bind(("127.0.0.1", 0))
+                raw.setblocking(False)
+                port = raw.getsockname()[1]
+                raw.sendto(invite_bytes(port), ("127.0.0.1", bob.port))
+                await bob.called.wait()
+                await until(bob.incoming[0].session, AckTimedOut)
+                loop = asyncio.get_running_loop()
+                seen = b""
+                while b"BYE " not in seen:
+                    seen = await loop.sock_recv(raw, 65_535)
+            repeated = [
+                trace
+                for trace in bob.traces
+                if trace.summary.startswith("200") and trace.direction is Direction.SENT
+            ]
+            assert len(repeated) > 3
+
+    run(scenario())
+
+
+def test_bytes_over_tcp_arrive_in_any_pieces() -> None:
+    async def scenario() -> None:
+        async with side(answer) as bob:
+            reader, writer = await asyncio.open_connection("127.0.0.1", bob.port)
+            data = b"\r\n\r\n" + invite_bytes(5999, transport="TCP")
+            for start in range(0, len(data), 7):
+                writer.write(data[start : start + 7])
+                await writer.drain()
+            assert await reader.readexactly(2) == b"\r\n"
+            assert (await reader.readline()).startswith(b"SIP/2.0 100")
+            writer.close()
+            await writer.wait_closed()
+
+    run(scenario())
+
+
+def test_garbage_is_survived_on_udp_and_tcp() -> None:
+    async def scenario() -> None:
+        async with two_sides(answer) as (alice, bob):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as raw:
+                for junk in (b"\0" * 100, b"\xff" * 1000, b"hello\r\n\r\n", b"\r\n"):
+                    raw.sendto(junk, ("127.0.0.1", bob.port))
+            _, writer = await asyncio.open_connection("127.0.0.1", bob.port)
+            writer.write(b"\x16\x03\x01 not SIP at all\r\n\r\n" * 50)
+            await writer.drain()
+            await until(alice.call(bob), Answered)
+            writer.close()
+            await writer.wait_closed()
+
+    run(scenario())
+
+
+def test_a_message_without_end_closes_the_connection() -> None:
+    async def scenario() -> None:
+        async with side(answer) as bob:
+            reader, writer = await asyncio.open_connection("127.0.0.1", bob.port)
+            writer.write(b"INVITE sip:bob SIP/2.0\r\nX: " + b"a" * 70_000)
+            assert await reader.read() == b""
+            writer.close()
+            await wait_closed(writer.wait_closed())
+
+    run(scenario())
+
+
+async def wait_closed(closing: Awaitable[None]) -> None:
+    """The other side may have reset the connection already."""
+    with contextlib.suppress(ConnectionError):
+        await closing
+
+
+def test_connections_beyond_the_limit_are_closed() -> None:
+    async def scenario() -> None:
+        async with side(answer, limits=SipLimits(max_connections=1)) as bob:
+            _, first = await asyncio.open_connection("127.0.0.1", bob.port)
+            first.write(b"\r\n\r\n")
+            reader, second = await asyncio.open_connection("127.0.0.1", bob.port)
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+            for writer in (first, second):
+                writer.close()
+                await wait_closed(writer.wait_closed())
+
+    run(scenario())
+
+
+def test_an_idle_connection_is_closed() -> None:
+    async def scenario() -> None:
+        async with side(answer, limits=SipLimits(tcp_idle_s=0.1)) as bob:
+            reader, writer = await asyncio.open_connection("127.0.0.1", bob.port)
+            assert await reader.read() == b""
+            writer.close()
+            await wait_closed(writer.wait_closed())
+
+    run(scenario())
+
+
+@pytest.mark.skipif(shutil.which("sipp") is None, reason="SIPp is not installed")
+@pytest.mark.parametrize("mode", ["u1", "t1"])
+def test_sipp_makes_twenty_calls(mode: str) -> None:
+    async def scenario() -> None:
+        async with side(answer) as bob:
+            process = await asyncio.create_subprocess_exec(
+                "sipp",
+                *("-sn", "uac", f"127.0.0.1:{bob.port}", "-t", mode),
+                *("-m", "20", "-r", "40", "-d", "50", "-timeout", "8"),
+                *("-i", "127.0.0.1", "-nostdin"),
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+            assert await process.wait() == 0
+            assert len(bob.incoming) == 20
+            await drained(bob)
+
+    run(scenario())
