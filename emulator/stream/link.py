@@ -124,7 +124,9 @@ class BotLink:
         self._timers: set[asyncio.TimerHandle] = set()
         self._slice_began_s = 0.0
         self._slice_frames = 0
+        self._unanswered_ping: bytes | None = None
         self._is_over = False
+        self._violated = False
         self.is_writable = True
         self.end: LinkEnd | None = None
 
@@ -284,16 +286,31 @@ class BotLink:
         assert transport is not None  # Frames come after `connected`.
         if opcode is Opcode.CLOSE:
             self._take_close(transport)
-        elif opcode is Opcode.PING and not self._is_over:
-            # RFC 6455 §5.5.3: only the latest ping needs an answer, so a bot that
-            # does not read its pongs loses them.
-            if self.is_writable and not self._options.ignore_pings:
-                transport.send_pong(payload)
+        elif opcode is Opcode.PING and not self._options.ignore_pings:
+            self._unanswered_ping = payload
+            if self._slice_frames < FLOOD_FRAMES:
+                self._answer_ping()
+
+    def _answer_ping(self) -> None:
+        """Answer the latest ping; RFC 6455 §5.5.3 asks for no more than that.
+
+        In a flood the answer waits for the end of the slice; a bot that does not read
+        gets none.
+        """
+        payload, self._unanswered_ping = self._unanswered_ping, None
+        transport = self._transport
+        if payload is None or transport is None or self._is_over:
+            return
+        if self.is_writable:
+            transport.send_pong(payload)
 
     def _take_close(self, transport: WSTransport) -> None:
         received = transport.close_handshake.recv
         assert received is not None  # picows has just read it.
         self.stop_reading()
+        if self._was_closed_for_a_violation(transport):
+            transport.disconnect()
+            return
         self._ends(_number(received.code) or NO_STATUS, received.reason or "", "bot")
         # The answer repeats the code (RFC 6455 §5.5.1); without one it stays empty.
         if not _number(received.code):
@@ -307,13 +324,19 @@ class BotLink:
         """The connection is gone, for whatever reason."""
         for timer in self._timers:
             timer.cancel()
-        sent = _sent_close(self._transport)
-        if self.end is None and sent is not None:
-            self._ends(*sent, "platform")
-            return  # The bot broke the framing; `wait_closed` tells.
+        if self._was_closed_for_a_violation(self._transport):
+            return
         reset = self._sock is not None and was_reset(self._sock)
         self._ends(ABNORMAL, "", "network" if reset else "bot")
         self._owner.bot_closed()
+
+    def _was_closed_for_a_violation(self, transport: WSTransport | None) -> bool:
+        """Whether picows sent a close of its own; ``wait_closed`` tells why."""
+        sent = _sent_close(transport)
+        if self.end is None and sent is not None:
+            self._ends(*sent, "platform")
+            self._violated = True
+        return self._violated
 
     def writing_paused(self) -> None:
         """The transport holds more than it should."""
@@ -332,23 +355,31 @@ class BotLink:
             self.end = LinkEnd(code, reason, first)
 
     def _guard_against_flood(self) -> None:
+        """Count the frames of this slice of time; too many end the reading in it."""
         self._slice_frames += 1
-        if self._slice_frames <= FLOOD_FRAMES:
+        if self._slice_frames < FLOOD_FRAMES:
             return
         now_s = asyncio.get_running_loop().time()
-        if now_s - self._slice_began_s < FLOOD_SLICE_S:
+        if now_s - self._slice_began_s >= FLOOD_SLICE_S:
+            self._slice_began_s = now_s
+            self._slice_frames = 0
+        elif self._slice_frames == FLOOD_FRAMES:
             self._rest()
-        self._slice_began_s = now_s
-        self._slice_frames = 0
 
     def _rest(self) -> None:
+        """Stop reading for a slice, once what is read already has been handled."""
         assert self._transport is not None
-        underlying = self._transport.underlying_transport
-        if underlying.is_reading():
-            underlying.pause_reading()
+        self._transport.underlying_transport.pause_reading()
+        self._after(0, lambda: self._after(FLOOD_SLICE_S, self._read_on))
+        self._owner.bot_floods()
+
+    def _read_on(self) -> None:
+        self._slice_began_s = asyncio.get_running_loop().time()
+        self._slice_frames = 0
+        self._answer_ping()
+        if self._transport is not None:
             # Does nothing on a transport that is closing by then.
-            self._after(FLOOD_SLICE_S, underlying.resume_reading)
-            self._owner.bot_floods()
+            self._transport.underlying_transport.resume_reading()
 
     def _after(self, delay_s: float, call: Callable[[], None]) -> None:
         def fire() -> None:

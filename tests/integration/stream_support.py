@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
@@ -157,6 +159,33 @@ async def raw_server(
 async def read_request(reader: asyncio.StreamReader) -> bytes:
     """Return the head of an HTTP request."""
     return await reader.readuntil(b"\r\n\r\n")
+
+
+async def accept_upgrade(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Answer the upgrade as RFC 6455 §4.2.2 says, for bots of bare frames."""
+    head = (await read_request(reader)).decode()
+    fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+    key = fields["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
+    writer.write(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+        f"Connection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+    )
+    await writer.drain()
+
+
+def frame(opcode: int, payload: bytes = b"", *, first: int = 0x80) -> bytes:
+    """Return an unmasked frame; ``first`` holds FIN and the reserved bits."""
+    size = len(payload)
+    if size < 126:
+        head = bytes([first | opcode, size])
+    elif size < 1 << 16:
+        head = bytes([first | opcode, 126]) + size.to_bytes(2, "big")
+    else:
+        head = bytes([first | opcode, 127]) + size.to_bytes(8, "big")
+    return head + payload
 
 
 @asynccontextmanager

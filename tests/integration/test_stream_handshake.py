@@ -1,0 +1,417 @@
+"""Bots that cannot be reached: each failure in the platform's words, nothing leaked."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+
+from emulator.stream.options import profile_options
+from tests.integration.stream_support import (
+    PATIENCE_S,
+    Recorder,
+    accept_upgrade,
+    bot_server,
+    dial_to_the_end,
+    finish,
+    make_stream,
+    play,
+    quick,
+    raw_server,
+    read_request,
+    until,
+)
+
+PREFIX = "3009 failed to establish ws conn "
+WRONG_ACCEPT = (
+    b"HTTP/1.1 101 OK\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Accept: wrong\r\n\r\n"
+)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def assert_failed(sink: Recorder, error: str) -> None:
+    outcome = sink.outcome
+    assert outcome.error == PREFIX + error
+    assert (outcome.status, outcome.disconnected_by) == ("failed", "NA")
+    assert outcome.duration_s == 0
+    assert (outcome.close_code, outcome.closed_first) == (None, None)
+    assert sink.data("stream.failed")[0]["error"] == outcome.error
+    assert "stream.closed" not in sink.kinds()
+
+
+async def listen(socket: ServerConnection) -> None:
+    await socket.wait_closed()
+
+
+def test_nobody_listens() -> None:
+    async def scenario() -> None:
+        port = free_port()
+        sink = await dial_to_the_end(f"ws://127.0.0.1:{port}/media")
+        assert_failed(sink, f"dial tcp 127.0.0.1:{port}: connect: connection refused")
+        first, second = sink.data("stream.connecting")
+        assert (first["attempt"], second["attempt"]) == (1, 2)
+        assert second["previous_error"] == sink.outcome.error
+
+    play(scenario)
+
+
+def test_retries_are_counted_by_their_knob_and_wait_for_theirs() -> None:
+    async def scenario() -> None:
+        url = f"ws://127.0.0.1:{free_port()}/"
+        began_s = asyncio.get_running_loop().time()
+        sink = await dial_to_the_end(
+            url, quick(handshake_retries=2, retry_delay_s=0.05)
+        )
+        assert asyncio.get_running_loop().time() - began_s >= 0.09
+        assert len(sink.data("stream.connecting")) == 3
+        sink = await dial_to_the_end(url, quick(handshake_retries=0))
+        assert len(sink.data("stream.connecting")) == 1
+
+    play(scenario)
+
+
+def test_the_retry_may_succeed() -> None:
+    async def refuse_then_accept(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        attempts.append(writer)
+        if len(attempts) % 2:
+            await read_request(reader)
+            writer.write(b"HTTP/1.1 503 Busy\r\n\r\n")
+            await writer.drain()
+        else:
+            await accept_upgrade(reader, writer)
+            await reader.read(-1)
+
+    attempts: list[asyncio.StreamWriter] = []
+
+    async def scenario() -> None:
+        async with raw_server(refuse_then_accept) as url:
+            client, sink = make_stream(url)
+            client.start()
+            await sink.opened.wait()
+            client.close("stopped")
+            outcome = await finish(sink)
+        _, second = sink.data("stream.connecting")
+        assert second["previous_error"] == f"{PREFIX}websocket: bad handshake"
+        assert (outcome.status, outcome.error) == ("completed", None)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("status", [200, 301, 302, 400, 401, 403, 404, 500, 503])
+def test_any_answer_but_101_is_a_bad_handshake(status: int) -> None:
+    async def answer(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await read_request(reader)
+        writer.write(
+            f"HTTP/1.1 {status} Some Phrase\r\nContent-Length: 12\r\n"
+            "Location: ws://127.0.0.1:1/\r\n\r\n".encode()
+        )
+        await writer.drain()
+        await asyncio.sleep(0.02)  # The body comes in a segment of its own.
+        writer.write(b"late answer\n")
+        await writer.drain()
+
+    async def scenario() -> None:
+        async with raw_server(answer) as url:
+            sink = await dial_to_the_end(url)
+        assert_failed(sink, "websocket: bad handshake")
+        assert sink.data("stream.failed")[0]["http_status"] == status
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"", "unexpected EOF"),
+        (b"HTTP/1.1 101 Switching", "unexpected EOF"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "malformed HTTP response"),
+        (b"HTTP/1.1 abc Hm\r\n\r\n", "malformed HTTP response"),
+        (b"HTTP/1.1 101 OK\r\nno colon\r\n\r\n", "malformed HTTP response"),
+        (b"X" * 40_000, "malformed HTTP response"),
+        (b"HTTP/1.1 101 OK\r\n\r\n", "websocket: bad handshake"),
+        (
+            WRONG_ACCEPT,
+            "websocket: bad handshake",
+        ),
+    ],
+)
+def test_what_is_no_upgrade_is_refused(answer: bytes, error: str) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(answer)
+        await writer.drain()
+
+    async def scenario() -> None:
+        async with raw_server(talk) as url:
+            assert_failed(await dial_to_the_end(url, quick()), error)
+
+    play(scenario)
+
+
+def test_a_reset_during_the_upgrade() -> None:
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Closing with the request unread resets the connection.
+        writer.transport.abort()
+
+    async def scenario() -> None:
+        async with raw_server(reset) as url:
+            sink = await dial_to_the_end(url, quick())
+        error = sink.outcome.error or ""
+        assert error == f"{PREFIX}unexpected EOF" or error.endswith(
+            "read: connection reset by peer"
+        )
+
+    play(scenario)
+
+
+def test_a_bot_that_accepts_and_never_answers_runs_into_the_limit() -> None:
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(-1)
+
+    async def scenario() -> None:
+        async with raw_server(stall) as url:
+            began_s = asyncio.get_running_loop().time()
+            sink = await dial_to_the_end(url, quick())
+            took_s = asyncio.get_running_loop().time() - began_s
+        address = url.removeprefix("ws://").removesuffix("/media")
+        assert_failed(sink, f"dial tcp {address}: i/o timeout")
+        assert 0.4 <= took_s < PATIENCE_S
+
+    play(scenario)
+
+
+def test_an_answer_that_trickles_runs_into_the_same_limit() -> None:
+    async def trickle(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        for byte in b"HTTP/1.1 101 Switching Protocols\r\n" * 20:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async def scenario() -> None:
+        async with raw_server(trickle) as url:
+            sink = await dial_to_the_end(url, quick(handshake_retries=0))
+        assert (sink.outcome.error or "").endswith("i/o timeout")
+
+    play(scenario)
+
+
+def test_a_full_backlog_of_connections_runs_into_the_limit() -> None:
+    async def scenario() -> None:
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", 0))
+            server.listen(0)
+            address = server.getsockname()
+            fillers = [socket.socket() for _ in range(4)]
+            for filler in fillers:
+                filler.setblocking(False)
+                filler.connect_ex(address)
+            sink = await dial_to_the_end(
+                f"ws://127.0.0.1:{address[1]}/", quick(handshake_retries=0)
+            )
+            for filler in fillers:
+                filler.close()
+        assert (sink.outcome.error or "").endswith("i/o timeout")
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "url", ["ws://no-such-host.invalid/", "ws://" + "a" * 70 + ".invalid/"]
+)
+def test_a_name_that_does_not_resolve(url: str) -> None:
+    async def scenario() -> None:
+        sink = await dial_to_the_end(url)
+        assert sink.outcome.status == "failed"
+
+    play(scenario)
+
+
+def test_an_unresolvable_name_in_the_platforms_words() -> None:
+    async def scenario() -> None:
+        sink = await dial_to_the_end("ws://no-such-host.invalid/")
+        assert_failed(sink, "dial tcp: lookup no-such-host.invalid: no such host")
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("http://127.0.0.1/", "the URL does not start with ws:// or wss://"),
+        ("ws:///x", "the URL names no host"),
+        (
+            "ws://127.0.0.1/?" + "&".join(f"p{n}=1" for n in range(26)),
+            "26 custom parameters; stream.custom_params_max allows 25",
+        ),
+    ],
+)
+def test_a_url_that_cannot_be_dialled_fails_without_an_attempt(
+    url: str, error: str
+) -> None:
+    async def scenario() -> None:
+        sink = await dial_to_the_end(url)
+        assert_failed(sink, error)
+        assert sink.data("stream.connecting") == []
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("after_s", [0, 0.05], ids=["at once", "later"])
+def test_a_caller_who_leaves_while_connecting_cancels(after_s: float) -> None:
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(-1)
+
+    async def scenario() -> None:
+        async with raw_server(stall) as url:
+            client, sink = make_stream(url)
+            client.start()
+            if after_s:
+                await asyncio.sleep(after_s)
+            client.close("callended")
+            client.close("callended")
+            outcome = await finish(sink)
+        assert (outcome.status, outcome.disconnected_by) == ("cancelled", "user")
+        assert outcome.error is None
+        assert outcome.closed_first is None
+        assert sink.data("stream.failed")[0]["status"] == "cancelled"
+
+    play(scenario)
+
+
+# -- TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for 127.0.0.1, with its key, in one PEM file."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, chain, both = folder / "key.pem", folder / "cert.pem", folder / "both.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+         "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", chain,
+         "-days", "2", "-subj", "/CN=bot", "-addext",
+         "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    both.write_text(key.read_text() + chain.read_text())
+    return both
+
+
+def server_context(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def test_a_self_signed_certificate_is_refused(certificate: Path) -> None:
+    async def scenario() -> None:
+        async with bot_server(listen, server_context(certificate)) as url:
+            sink = await dial_to_the_end(url)
+        assert_failed(sink, "x509: certificate signed by unknown authority")
+
+    play(scenario)
+
+
+def test_a_certificate_for_another_name_is_refused(certificate: Path) -> None:
+    async def scenario() -> None:
+        async with bot_server(listen, server_context(certificate)) as url:
+            sink = await dial_to_the_end(
+                url.replace("127.0.0.1", "localhost"),
+                profile_options("observed", tls_ca_file=str(certificate)),
+            )
+        assert_failed(sink, "x509: certificate is not valid for localhost")
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("mode", ["abrupt", "normal"])
+def test_a_trusted_certificate_is_accepted(certificate: Path, mode: str) -> None:
+    heard: list[str | bytes] = []
+    codes: list[int | None] = []
+
+    async def talk(socket: ServerConnection) -> None:
+        try:
+            async for message in socket:
+                heard.append(message)
+                await socket.send(message)
+        finally:
+            await socket.wait_closed()
+            codes.append(socket.close_code)
+
+    async def scenario() -> None:
+        heard.clear()
+        codes.clear()
+        options = profile_options(
+            "observed", tls_ca_file=str(certificate), close_mode=mode
+        )
+        async with bot_server(talk, server_context(certificate)) as url:
+            client, sink = make_stream(url, options)
+            client.start()
+            await sink.opened.wait()
+            client.send_audio(bytes(320))
+            client.close("callended")
+            outcome = await finish(sink)
+            await until(lambda: codes)
+        assert outcome.status == "completed"
+        assert '"event":"stop"' in str(heard[-1])
+        assert codes[0] == outcome.close_code == {"abrupt": 1006, "normal": 1000}[mode]
+
+    play(scenario)
+
+
+def test_an_unverified_certificate_is_accepted_by_knob_with_a_note(
+    certificate: Path,
+) -> None:
+    async def scenario() -> None:
+        async with bot_server(listen, server_context(certificate)) as url:
+            client, sink = make_stream(
+                url, profile_options("observed", tls_verify=False)
+            )
+            client.start()
+            await sink.opened.wait()
+            client.close("stopped")
+            await finish(sink)
+        assert "tls.unverified" in sink.rules()
+
+    play(scenario)
+
+
+def test_a_plain_server_behind_wss_is_told() -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+
+    async def scenario() -> None:
+        async with raw_server(plain) as url:
+            sink = await dial_to_the_end(url.replace("ws://", "wss://"), quick())
+        assert_failed(sink, "tls: first record does not look like a TLS handshake")
+
+    play(scenario)
+
+
+def test_a_ca_file_that_is_missing_is_told() -> None:
+    async def scenario() -> None:
+        options = profile_options("observed", tls_ca_file="/nonexistent/ca.pem")
+        sink = await dial_to_the_end("wss://127.0.0.1:1/", options)
+        assert "cannot read /nonexistent/ca.pem" in (sink.outcome.error or "")
+
+    play(scenario)
