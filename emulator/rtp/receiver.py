@@ -1,0 +1,192 @@
+"""Inbound RTP of one leg, without its socket: which bytes of a datagram are audio.
+
+The per-packet path: buffers and integers in, an integer out. What is not audio of the
+negotiated codec is counted and never heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from emulator.rtp.packet import (
+    FIXED_HEADER,
+    HEADER_BYTES,
+    PAYLOAD_TYPE_MASK,
+    PLAIN_FIRST_BYTE,
+    RtpParseError,
+    payload_bounds,
+)
+from emulator.rtp.source import ReceptionCounters, Source
+from emulator.rtp.telephone_event import DigitReceiver, Press
+
+CLOCK_RATE_HZ = 8000
+# More than any negotiable packet (60 ms is 480 bytes of G.711) with room for a peer
+# that sends 200 ms; beyond this the datagram is no voice.
+MAX_PAYLOAD_BYTES = 1600
+# Comfort noise (RFC 3389) is ignored: the pause that it fills is silence here.
+COMFORT_NOISE_PAYLOAD_TYPE = 13
+# RFC 5761 §4: a second byte of 192-223 is RTCP that shares the port.
+_RTCP_TYPES = range(192, 224)
+
+# What ``receive`` answers when the datagram holds no audio to use.
+NOT_AUDIO = -1
+
+
+class RtpReceiver:
+    """Checks, counts and orders what one peer sends.
+
+    Attributes:
+        start, end: Bounds of the payload after ``receive`` returned 0 or more.
+    """
+
+    def __init__(
+        self,
+        payload_type: int,
+        event_payload_type: int | None,
+        on_press: Callable[[Press], None],
+    ) -> None:
+        self.start = self.end = 0
+        self._on_press = on_press
+        self._digits = DigitReceiver()
+        self._source = Source(CLOCK_RATE_HZ)
+        self._ssrc: int | None = None
+        self._candidate_ssrc: int | None = None
+        # Sums over the sources before a change of SSRC.
+        self._past = ReceptionCounters()
+        self._past_lost = 0
+        self.malformed = self.wrong_payload_type = self.comfort_noise = 0
+        self.rtcp = self.ssrc_changes = self.digit_packets = 0
+        self.update(payload_type, event_payload_type)
+
+    def update(self, payload_type: int, event_payload_type: int | None) -> None:
+        """Expect other payload types from now on (a re-INVITE)."""
+        self._payload_type = payload_type
+        self._event_payload_type = event_payload_type
+
+    def receive(self, packet: bytearray, length: int, now_s: float) -> int:
+        """Take one datagram in.
+
+        Returns:
+            The number of packets missing directly before this one when it holds audio
+            to use, at ``start`` to ``end``; else ``NOT_AUDIO``.
+        """
+        if length <= HEADER_BYTES:
+            self.malformed += 1
+            return NOT_AUDIO
+        first, second, number, timestamp, ssrc = FIXED_HEADER.unpack_from(packet)
+        if first == PLAIN_FIRST_BYTE:
+            self.start, self.end = HEADER_BYTES, length
+        elif not self._find_payload(packet, length):
+            return NOT_AUDIO
+        if second & PAYLOAD_TYPE_MASK != self._payload_type:
+            return self._receive_other(packet, second, number, timestamp, ssrc, now_s)
+        if not 0 < self.end - self.start <= MAX_PAYLOAD_BYTES:
+            self.malformed += 1
+            return NOT_AUDIO
+        if ssrc != self._ssrc:
+            if not self._accept_ssrc(ssrc):
+                return NOT_AUDIO
+        elif self._candidate_ssrc is not None:
+            self._candidate_ssrc = None
+        source = self._source
+        gap = source.receive(number)
+        if gap >= 0:
+            source.measure(timestamp, now_s)
+        return gap
+
+    def expire_digit(self, now_s: float) -> None:
+        """Report a key whose end packets were all lost; cheap when none is down."""
+        if self._digits.is_down:
+            for press in self._digits.expire(now_s):
+                self._on_press(press)
+
+    def _find_payload(self, packet: bytearray, length: int) -> bool:
+        try:
+            self.start, self.end = payload_bounds(packet, length)
+        except RtpParseError:
+            self.malformed += 1
+            return False
+        return True
+
+    def _receive_other(
+        self,
+        packet: bytearray,
+        second: int,
+        number: int,
+        timestamp: int,
+        ssrc: int,
+        now_s: float,
+    ) -> int:
+        payload_type = second & PAYLOAD_TYPE_MASK
+        if second in _RTCP_TYPES:
+            self.rtcp += 1
+        elif payload_type == self._event_payload_type:
+            self._receive_event(packet, number, timestamp, ssrc, now_s)
+        elif payload_type == COMFORT_NOISE_PAYLOAD_TYPE:
+            self.comfort_noise += 1
+            if ssrc == self._ssrc:
+                self._source.receive(number)
+        else:
+            self.wrong_payload_type += 1
+        return NOT_AUDIO
+
+    def _receive_event(
+        self, packet: bytearray, number: int, timestamp: int, ssrc: int, now_s: float
+    ) -> None:
+        """Events are de-duplicated by timestamp: late packets count as well."""
+        if ssrc != self._ssrc and not self._accept_ssrc(ssrc):
+            return
+        self.digit_packets += 1
+        self._source.receive(number)
+        payload = bytes(packet[self.start : self.end])
+        for press in self._digits.receive(payload, timestamp, now_s):
+            self._on_press(press)
+
+    def _accept_ssrc(self, ssrc: int) -> bool:
+        """Change the source after two packets in a row from the new one.
+
+        Of two senders that alternate (RFC 3550 §8.2 calls it a collision or loop), the
+        first stays the only one that is heard.
+        """
+        if self._ssrc is None:
+            self._ssrc = ssrc
+            return True
+        if ssrc != self._candidate_ssrc:
+            self._candidate_ssrc = ssrc
+            return False
+        self._past_lost += self._source.lost
+        self._past.add(self._source.counters)
+        self._source = Source(CLOCK_RATE_HZ)
+        self._ssrc, self._candidate_ssrc = ssrc, None
+        self.ssrc_changes += 1
+        return True
+
+    @property
+    def jitter_ms(self) -> float:
+        """Interarrival jitter of the newest source."""
+        return self._source.jitter_ms
+
+    @property
+    def lost(self) -> int:
+        """Packets that never came, over every source."""
+        return self._past_lost + self._source.lost
+
+    def counters(self) -> dict[str, int | float]:
+        """Return everything that was counted, by names that carry their units."""
+        sums = ReceptionCounters()
+        sums.add(self._past)
+        sums.add(self._source.counters)
+        return {
+            "packets": sums.received,
+            "lost": self.lost,
+            "late": sums.late,
+            "duplicates": sums.duplicates,
+            "restarts": sums.restarts,
+            "jitter_ms": round(self.jitter_ms, 2),
+            "ssrc_changes": self.ssrc_changes,
+            "digit_packets": self.digit_packets,
+            "malformed": self.malformed,
+            "wrong_payload_type": self.wrong_payload_type,
+            "comfort_noise": self.comfort_noise,
+            "rtcp": self.rtcp,
+        }

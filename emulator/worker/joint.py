@@ -1,0 +1,389 @@
+"""The joint of one leg and one bot: caller audio to chunks, bot audio to playout.
+
+    RTP in  -> hear()      -> chunk -> codec, rate -> BotStream.send_audio
+    RTP out <- Playout     <- codec, rate <- slices <- bot_audio()
+
+A bot's messages, marks and clears keep their order. Messages of ordinary size are
+converted as they come; a huge one waits in slices, so that it stalls no other call.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from emulator.events import JsonValue
+from emulator.media.g711 import (
+    BYTES_PER_MS,
+    PCM_SAMPLE_BYTES,
+    PCMU,
+    SAMPLE_RATE_HZ,
+    Law,
+    transcode,
+)
+from emulator.media.playout import Playout
+from emulator.media.resample import Resampler, load_library
+from emulator.worker.messages import Happened, OpenStream, StreamEnded, field_names
+from emulator.worker.surroundings import (
+    BotStream,
+    EngineOptions,
+    StreamOutcome,
+    Surroundings,
+)
+
+# Bytes of bot audio that are converted in one go; some 50 µs of work.
+SLICE_BYTES = 16_384
+# The platform plays 20 ms packets: a message's short tail costs its whole slot
+# (streaming spec §2.5).
+SLOT_BYTES = 20 * BYTES_PER_MS
+# Marks that one bot may have waiting; far beyond one per message of a long reply.
+MAX_WAITING_MARKS = 1000
+
+
+@dataclass(slots=True)
+class _Audio:
+    """The unconverted rest of one message."""
+
+    message: int
+    rest: memoryview
+    converted_bytes: int = 0
+
+
+@dataclass(slots=True)
+class _Mark:
+    name: str
+
+
+class Joint:
+    """Joins a leg to a bot; the stream's sink.
+
+    Args:
+        on_backlog: Called when slices wait, so that ``convert_slice`` is called once
+            per tick until it returns False.
+        on_ended: Called once, after ``StreamEnded`` was reported.
+    """
+
+    def __init__(
+        self,
+        request: OpenStream,
+        playout: Playout,
+        law: Law,
+        around: Surroundings,
+        on_backlog: Callable[[Joint], None],
+        on_ended: Callable[[Joint], None],
+    ) -> None:
+        self.request = request
+        self._playout = playout
+        self._law = law
+        self._around = around
+        self._options = stream_side_options(around.options, request.options)
+        self._on_backlog = on_backlog
+        self._on_ended = on_ended
+        self._stream: BotStream | None = None
+        self._is_dialled = self._is_open = self._has_ended = False
+        self._rate_hz = request.sample_rate_hz
+        self._heard = bytearray()
+        self._chunk_bytes = 0
+        self._up: Resampler | None = None
+        self._down: Resampler | None = None
+        self._message = 0
+        self._pending: deque[_Audio | _Mark] = deque()
+        self._pending_bytes = 0
+        self._waiting_marks = 0
+        self._dropped_bytes = self._cleared_bytes = 0
+
+    def start(self) -> None:
+        """Dial the bot, once the converters for its rate can be had."""
+        self._stream = self._around.dial(self.request, self)
+        self._rate_hz = self._stream.sample_rate_hz
+        # In bytes of the leg: one per sample at 8 kHz.
+        samples = self._stream.chunk_bytes // self._bytes_per_sample
+        self._chunk_bytes = samples * SAMPLE_RATE_HZ // self._rate_hz
+        if self._rate_hz == SAMPLE_RATE_HZ:
+            self._dial()
+        else:
+            self._around.background.run(load_library, self._library_loaded)
+
+    def _library_loaded(self, result: object) -> None:
+        if isinstance(result, Exception):
+            self.fail("failed", f"no resampler: {result}")
+        elif not self._has_ended:
+            self._up = Resampler(SAMPLE_RATE_HZ, self._rate_hz)
+            self._down = Resampler(self._rate_hz, SAMPLE_RATE_HZ)
+            self._dial()
+
+    def _dial(self) -> None:
+        assert self._stream is not None
+        self._is_dialled = True
+        self._stream.start()
+
+    def close(self, reason: str) -> None:
+        """End the stream from our side; ``stream_ended`` follows."""
+        if self._stream is not None and self._is_dialled:
+            self._stream.close(reason)
+        else:
+            self.fail("cancelled", None)
+
+    def use_law(self, law: Law) -> None:
+        """The leg's codec has changed; what is queued is the playout's affair."""
+        if law is not self._law:
+            self._heard[:] = transcode(self._heard, self._law, law)
+            self._law = law
+
+    # -- caller to bot ------------------------------------------------------------
+
+    def hear(self, audio: bytes | memoryview) -> None:
+        """Take caller audio in the leg's codec, in order and without gaps."""
+        if not self._is_open:
+            return
+        heard = self._heard
+        if not heard and len(audio) == self._chunk_bytes:
+            self._ship(audio)
+            return
+        heard += audio
+        while len(heard) >= self._chunk_bytes:
+            self._ship(bytes(heard[: self._chunk_bytes]))
+            del heard[: self._chunk_bytes]
+
+    def press(self, digit: str, duration_ms: int) -> None:
+        """Tell the bot of a key; a one-way stream carries none (streaming spec §3)."""
+        if self._is_open and self._stream is not None and self.request.two_way:
+            self._stream.send_digit(digit, duration_ms)
+
+    def _ship(self, audio: bytes | memoryview) -> None:
+        assert self._stream is not None
+        if self._is_mulaw:
+            self._stream.send_audio(transcode(audio, self._law, PCMU))
+            return
+        pcm = self._law.decode(audio)
+        if self._up is not None:
+            pcm = self._up.convert(pcm)
+        self._stream.send_audio(pcm)
+
+    # -- bot to caller ------------------------------------------------------------
+
+    def stream_opened(self) -> None:
+        """The handshake is done: caller audio may flow."""
+        self._is_open = True
+
+    def bot_audio(self, pcm: bytes | memoryview) -> None:
+        """Take one message's audio, in the stream's codec and rate."""
+        if not self.request.two_way or self._has_ended:
+            return
+        self._message += 1
+        if not self._pending and len(pcm) <= SLICE_BYTES:
+            audio = self._convert(pcm)
+            self._queue(_padded(audio, len(audio), self._law), self._message)
+        else:
+            # The message outlives this call: keep its bytes.
+            self._pending.append(_Audio(self._message, memoryview(bytes(pcm))))
+            self._pending_bytes += len(pcm)
+            self._on_backlog(self)
+        self._trim()
+
+    def bot_mark(self, name: str) -> None:
+        """Echo ``name`` when all audio before it has been played."""
+        if self._waiting_marks >= MAX_WAITING_MARKS:
+            self._note(f"more than {MAX_WAITING_MARKS} marks wait: {name!r} is ignored")
+            return
+        self._waiting_marks += 1
+        if self._pending:
+            self._pending.append(_Mark(name))
+        else:
+            self._queue_mark(name)
+
+    def bot_clear(self) -> None:
+        """Drop what waits, as the setting says (streaming spec §2.7)."""
+        keeps_message = self._options.clear_granularity == "message"
+        drops_marks = self._options.mark_on_clear == "drop"
+        playing = self._playout.playing_message(self) if keeps_message else None
+        cleared = self._playout.clear(
+            self, keep_message=keeps_message, drop_marks=drops_marks
+        )
+        cleared += self._clear_pending(playing, drops_marks)
+        self._cleared_bytes += cleared
+        self._waiting_marks = self._playout.count_marks(self) + sum(
+            isinstance(item, _Mark) for item in self._pending
+        )
+        if self._down is not None and playing is None:
+            self._down.reset()
+
+    def convert_slice(self) -> bool:
+        """Convert one slice of what waits; return whether there is more."""
+        pending = self._pending
+        while pending and isinstance(mark := pending[0], _Mark):
+            pending.popleft()
+            self._queue_mark(mark.name)
+        if not pending:
+            return False
+        item = pending[0]
+        assert isinstance(item, _Audio)
+        part, item.rest = item.rest[:SLICE_BYTES], item.rest[SLICE_BYTES:]
+        self._pending_bytes -= len(part)
+        audio = self._convert(part)
+        item.converted_bytes += len(audio)
+        if not item.rest:
+            pending.popleft()
+            audio = _padded(audio, item.converted_bytes, self._law)
+        self._queue(audio, item.message)
+        return True
+
+    # -- end ----------------------------------------------------------------------
+
+    def stream_happened(
+        self, kind: str, at_s: float, data: Mapping[str, JsonValue]
+    ) -> None:
+        """Pass a timeline entry of the stream on."""
+        self._around.report(Happened(self.request.leg_id, kind, at_s, data))
+
+    def stream_ended(self, ended: StreamOutcome) -> None:
+        """The conversation is over: cut or drain what is queued, and report."""
+        cut_ms = self._leave()
+        if cut_ms and ended.closed_first == "bot":
+            self._note(f"the bot closed: {cut_ms} ms of its audio were queued, and cut")
+        self._around.report(
+            StreamEnded(
+                stream_sid=self.request.stream_sid,
+                status=ended.status,
+                disconnected_by=ended.disconnected_by,
+                error=ended.error,
+                duration_s=ended.duration_s,
+                close_code=ended.close_code,
+                close_reason=ended.close_reason,
+                closed_first=ended.closed_first,
+                stats={**ended.stats, **self._stats(), "cut_ms": cut_ms},
+                leg_id=self.request.leg_id,
+            )
+        )
+        self._on_ended(self)
+
+    def fail(self, status: str, error: str | None) -> None:
+        """End a stream that was never dialled, or that does not end by itself."""
+        if not self._has_ended:
+            self._leave()
+            self._around.report(unopened_stream(self.request, status, error))
+            self._on_ended(self)
+
+    def _leave(self) -> int:
+        """Take no more part in the leg; return the ms of audio that are cut."""
+        self._is_open, self._has_ended = False, True
+        self._pending.clear()
+        self._pending_bytes = 0
+        if self._options.on_bot_close == "drain":
+            return 0
+        return self._playout.remove(self) // BYTES_PER_MS
+
+    # -- details ------------------------------------------------------------------
+
+    @property
+    def _is_mulaw(self) -> bool:
+        return self.request.codec == "mulaw"
+
+    @property
+    def _bytes_per_sample(self) -> int:
+        return 1 if self._is_mulaw else PCM_SAMPLE_BYTES
+
+    def _convert(self, audio: bytes | memoryview) -> bytes:
+        if self._is_mulaw:
+            return transcode(audio, PCMU, self._law)
+        pcm = self._down.convert(audio) if self._down is not None else audio
+        return self._law.encode(pcm)
+
+    def _queue(self, audio: bytes, message: int) -> None:
+        if audio:
+            self._playout.add(audio, self, message)
+
+    def _queue_mark(self, name: str) -> None:
+        self._playout.mark(self, partial(self._mark_reached, name))
+
+    def _mark_reached(self, name: str) -> None:
+        self._waiting_marks -= 1
+        if self._is_open and self._stream is not None:
+            self._stream.mark_played(name)
+
+    def _clear_pending(self, playing: int | None, drops_marks: bool) -> int:
+        """Drop unconverted audio; return how many leg bytes it would have made."""
+        kept: deque[_Audio | _Mark] = deque()
+        dropped = 0
+        for item in self._pending:
+            if isinstance(item, _Audio) and item.message != playing:
+                dropped += len(item.rest)
+            elif isinstance(item, _Audio) or not (drops_marks and dropped):
+                kept.append(item)
+        self._pending = kept
+        self._pending_bytes -= dropped
+        return self._leg_bytes(dropped)
+
+    def _leg_bytes(self, stream_bytes: int) -> int:
+        samples = stream_bytes // self._bytes_per_sample
+        return samples * SAMPLE_RATE_HZ // self._rate_hz
+
+    def _trim(self) -> None:
+        """Keep at most ``max_queued_s`` waiting: the oldest goes, with a note."""
+        allowed = int(self._options.max_queued_s * SAMPLE_RATE_HZ)
+        pending = self._leg_bytes(self._pending_bytes)
+        if self._playout.queued_bytes + pending <= allowed:
+            return
+        first = not self._dropped_bytes
+        self._dropped_bytes += self._playout.trim(self, max(0, allowed - pending))
+        while self._leg_bytes(self._pending_bytes) > allowed:
+            self._drop_oldest_pending()
+        if first:
+            self._note(
+                f"more than {self._options.max_queued_s:g} s of bot audio wait "
+                "(stream.max_queued_s): the oldest is dropped"
+            )
+
+    def _drop_oldest_pending(self) -> None:
+        item = self._pending.popleft()
+        if isinstance(item, _Mark):
+            self._queue_mark(item.name)
+        else:
+            self._pending_bytes -= len(item.rest)
+            self._dropped_bytes += self._leg_bytes(len(item.rest))
+
+    def _note(self, text: str) -> None:
+        now_s = self._around.clock.monotonic_s()
+        data = {"note": text, "stream_sid": self.request.stream_sid}
+        self._around.report(Happened(self.request.leg_id, "note", now_s, data))
+
+    def _stats(self) -> dict[str, JsonValue]:
+        return {
+            "cleared_ms": self._cleared_bytes // BYTES_PER_MS,
+            "dropped_ms": self._dropped_bytes // BYTES_PER_MS,
+            "messages_from_bot": self._message,
+        }
+
+
+def unopened_stream(request: OpenStream, status: str, error: str | None) -> StreamEnded:
+    """Return the report of a stream that never was."""
+    return StreamEnded(
+        stream_sid=request.stream_sid,
+        status=status,
+        disconnected_by="user" if status == "cancelled" else "NA",
+        error=error,
+        duration_s=0.0,
+        close_code=None,
+        close_reason="",
+        closed_first=None,
+        leg_id=request.leg_id,
+    )
+
+
+def stream_side_options(
+    options: EngineOptions, stream: Mapping[str, JsonValue]
+) -> EngineOptions:
+    """Return ``options`` with those that the stream's command sets itself."""
+    own: dict[str, Any] = {
+        name: stream[name] for name in field_names(EngineOptions) if name in stream
+    }
+    return replace(options, **own)
+
+
+def _padded(audio: bytes, message_bytes: int, law: Law) -> bytes:
+    """Fill the last 20 ms slot of a message of ``message_bytes`` with silence."""
+    missing = -message_bytes % SLOT_BYTES
+    return audio + law.quiet(missing) if missing else audio

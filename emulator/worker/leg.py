@@ -1,0 +1,318 @@
+"""One RTP leg: what its peer says, what its peer hears.
+
+    socket -> RtpReceiver -> joints (bots), tap
+    socket <- RtpSender   <- digits, or Playout <- prompts, joints
+
+``read`` and ``send_slot`` are the per-packet path.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from emulator.events import JsonValue
+from emulator.media.digits import DigitMerger
+from emulator.media.g711 import BYTES_PER_MS, LAWS, transcode
+from emulator.media.playout import Playout
+from emulator.media.prompts import PromptCache
+from emulator.media.tones import dtmf, silence
+from emulator.rtp.receiver import RtpReceiver
+from emulator.rtp.sender import RtpSender
+from emulator.rtp.telephone_event import EventPacket, Press, is_digit, send_digits
+from emulator.worker.joint import Joint
+from emulator.worker.messages import (
+    DigitPressed,
+    DigitsSent,
+    Happened,
+    MediaParams,
+    Report,
+    RtpSilent,
+    SendDigits,
+)
+from emulator.worker.plays import Plays
+from emulator.worker.surroundings import Surroundings
+from emulator.worker.udp import MAX_DATAGRAM_BYTES, PeerSocket
+
+# Without a packet of the peer, a call that is up starts talking after this (design:
+# addresses, NAT); a peer behind a NAT has sent by then.
+LATCH_WAIT_S = 0.25
+# The bot's timeline goes on when the caller sends nothing for so long; jitter and a
+# packet or two of loss are shorter.
+QUIET_AFTER_S = 0.1
+# Lost packets are replaced by at most this much silence; more is a pause.
+MAX_CONCEALED_MS = 200
+# A silent peer may come back from another port (NAT rebinding).
+RELATCH_AFTER_S = 2.0
+DEFAULT_PTIME_MS = 20
+PTIMES_MS = (10, 20, 30, 40, 60)
+# Until the answer to our own offer is known; nothing is sent or heard before.
+_UNKNOWN = MediaParams("PCMU", 0, None, "", 0, send=False, receive=False)
+
+
+class Leg:
+    """One party's media. Its owner reads and sends when it is time.
+
+    Attributes:
+        tap: Called with each audio payload heard, in the leg's codec, and its arrival.
+        joints: The streams that are joined to this leg.
+    """
+
+    def __init__(
+        self,
+        leg_id: str,
+        sock: socket.socket,
+        media: MediaParams | None,
+        cache: PromptCache,
+        around: Surroundings,
+    ) -> None:
+        self.leg_id = leg_id
+        self.joints: tuple[Joint, ...] = ()
+        self.tap: Callable[[memoryview, float], None] | None = None
+        self.media = media or _UNKNOWN
+        self._around = around
+        self.socket = PeerSocket(sock, self._latched)
+        self.law = LAWS[self.media.codec]
+        self.ptime_ms = _usable_ptime(self.media.ptime_ms)
+        frame_bytes = self.ptime_ms * BYTES_PER_MS
+        self._receiver = RtpReceiver(0, None, self._pressed)
+        self._sender = RtpSender(
+            self.media.payload_type,
+            frame_bytes,
+            around.ids.uint32(),
+            around.ids.uint16(),
+            around.ids.uint32(),
+        )
+        self.playout = Playout(frame_bytes, self.law.silence)
+        self.plays = Plays(self.playout, self.law, cache, around)
+        self._merger = DigitMerger()
+        self._digits: Iterator[EventPacket | None] | None = None
+        self._digits_waiting: list[SendDigits] = []
+        self._started_s: float | None = None
+        self._is_flowing = False
+        self._heard_s = around.clock.monotonic_s()
+        self._first_audio_s: float | None = None
+        self._filled_bytes = 0
+        self._silence_reported = False
+        self._use(self.media)
+
+    # -- commands -----------------------------------------------------------------
+
+    def start(self) -> None:
+        """The call is up: packets may flow."""
+        if self._started_s is None:
+            self._started_s = self._heard_s = self._around.clock.monotonic_s()
+
+    def update(self, media: MediaParams) -> None:
+        """Obey a new offer/answer: codec, address, hold."""
+        old, self.media = self.media, media
+        self.ptime_ms = _usable_ptime(media.ptime_ms)
+        law = LAWS[media.codec]
+        if law is not self.law:
+            old_law, self.law = self.law, law
+            self.plays.law = law
+            self.playout.recode(lambda audio: transcode(audio, old_law, law))
+            for joint in self.joints:
+                joint.use_law(law)
+        frame_bytes = self.ptime_ms * BYTES_PER_MS
+        self.playout.use_frames_of(frame_bytes, law.silence)
+        self._sender.update(media.payload_type, frame_bytes)
+        # A hold is no absence.
+        self._heard_s = self._around.clock.monotonic_s()
+        moved = (media.remote_ip, media.remote_port) != (old.remote_ip, old.remote_port)
+        self._use(media, moved=moved)
+
+    def send_digits(self, command: SendDigits) -> None:
+        """Send digits after those that are under way: RFC 4733, else as tones."""
+        if self.media.telephone_event_payload_type is not None:
+            self._digits_waiting.append(command)
+            return
+        for digit in filter(is_digit, command.digits.upper()):
+            sound = dtmf(digit, command.duration_ms) + silence(command.gap_ms)
+            self.playout.add(self.law.encode(sound), command)
+        self.playout.mark(command, partial(self._report, DigitsSent(self.leg_id)))
+
+    def inject_digit(self, digit: str, duration_ms: int) -> None:
+        """Take a key that came by signalling."""
+        self._key(digit, duration_ms, "info")
+
+    def join(self, joint: Joint) -> None:
+        """Let a bot hear this leg."""
+        self.joints = (*self.joints, joint)
+        self._heard_s = max(self._heard_s, self._around.clock.monotonic_s())
+
+    def part(self, joint: Joint) -> None:
+        """A bot has gone."""
+        self.joints = tuple(other for other in self.joints if other is not joint)
+
+    # -- per packet ---------------------------------------------------------------
+
+    def read(self, buffer: bytearray, view: memoryview, now_s: float) -> None:
+        """Take one datagram from the socket, if there is one."""
+        length = self.socket.read(buffer)
+        if not length or not self.media.receive:
+            return
+        if length >= MAX_DATAGRAM_BYTES:
+            length = 0  # Counted as malformed.
+        receiver = self._receiver
+        missing = receiver.receive(buffer, length, now_s)
+        if missing < 0:
+            return
+        self._heard_s = now_s
+        if self._first_audio_s is None:
+            self._note_first_audio(now_s)
+        audio = view[receiver.start : receiver.end]
+        if self.joints:
+            if missing or self._filled_bytes:
+                self._conceal(missing * len(audio))
+            for joint in self.joints:
+                joint.hear(audio)
+        if self.tap is not None:
+            self.tap(audio, now_s)
+
+    def send_slot(self, now_s: float) -> None:
+        """Send the packet of this slot; the time of a slot is ``ptime_ms``."""
+        if not self._is_flowing and not self._may_flow(now_s):
+            return
+        if self._digits is not None or self._digits_waiting:
+            self._send_digit_slot()
+        else:
+            frame = self.playout.take()
+            if self.media.send:
+                self.socket.send(self._sender.audio(frame or self._quiet_frame))
+            else:
+                self._sender.pause()
+        self._receiver.expire_digit(now_s)
+        if self.joints and now_s - self._heard_s > QUIET_AFTER_S:
+            self._hear_quiet()
+
+    def check(self, now_s: float) -> None:
+        """Look for absence; called about once a second."""
+        if self._started_s is None or not self.media.receive:
+            return
+        silent_s = now_s - self._heard_s
+        if silent_s > RELATCH_AFTER_S:
+            self.socket.release()
+        is_silent = silent_s >= self._around.options.rtp_timeout_s
+        if is_silent and not self._silence_reported:
+            self._report(RtpSilent(self.leg_id, silent_s))
+        self._silence_reported = is_silent
+
+    # -- details ------------------------------------------------------------------
+
+    def _use(self, media: MediaParams, *, moved: bool = True) -> None:
+        event_type = media.telephone_event_payload_type
+        self._receiver.update(media.payload_type, event_type)
+        self._quiet_frame = self.law.quiet(self.ptime_ms * BYTES_PER_MS)
+        if media is _UNKNOWN:
+            return
+        allowed = frozenset(media.allowed_source_ips)
+        if not moved:
+            self.socket.allow(allowed)
+            return
+        is_trusted = media.send_before_latch and media.remote_port
+        peer = (media.remote_ip, media.remote_port) if is_trusted else None
+        self.socket.expect(allowed, peer)
+
+    def _may_flow(self, now_s: float) -> bool:
+        started_s = self._started_s
+        self._is_flowing = started_s is not None and (
+            self.socket.is_latched or now_s >= started_s + LATCH_WAIT_S
+        )
+        return self._is_flowing
+
+    def _latched(self) -> None:
+        assert self.socket.peer is not None
+        ip, port = self.socket.peer
+        self._happened(
+            "media.latched",
+            {
+                "peer": f"{ip}:{port}",
+                "as_in_sdp": (ip, port)
+                == (self.media.remote_ip, self.media.remote_port),
+            },
+        )
+
+    def _note_first_audio(self, now_s: float) -> None:
+        self._first_audio_s = now_s
+        self._happened("media.first_audio", {"codec": self.law.name})
+
+    def _conceal(self, missing_bytes: int) -> None:
+        """Put silence where packets are missing, less what has been put already."""
+        owed = min(missing_bytes, MAX_CONCEALED_MS * BYTES_PER_MS) - self._filled_bytes
+        self._filled_bytes = 0
+        if owed > 0:
+            quiet = self.law.quiet(owed)
+            for joint in self.joints:
+                joint.hear(quiet)
+
+    def _hear_quiet(self) -> None:
+        """The caller sends nothing: the bot hears silence, as on a telephone line."""
+        self._filled_bytes += len(self._quiet_frame)
+        for joint in self.joints:
+            joint.hear(self._quiet_frame)
+
+    def _send_digit_slot(self) -> None:
+        """Send one packet of a digit, or silence between two; playout waits."""
+        if self._digits is None:
+            self._digits = self._next_digits()
+        try:
+            event = next(self._digits)
+        except StopIteration:
+            self._digits = None
+            self._report(DigitsSent(self.leg_id))
+            event = None
+        event_type = self.media.telephone_event_payload_type
+        if not self.media.send:
+            self._sender.pause()
+        elif event is None or event_type is None:
+            self.socket.send(self._sender.audio(self._quiet_frame))
+        else:
+            self.socket.send(self._sender.event(event, event_type))
+
+    def _next_digits(self) -> Iterator[EventPacket | None]:
+        command = self._digits_waiting.pop(0)
+        return send_digits(
+            command.digits, command.duration_ms, command.gap_ms, self.ptime_ms
+        )
+
+    def _pressed(self, press: Press) -> None:
+        self._key(press.digit, press.duration_ms, "rfc4733")
+
+    def _key(self, digit: str, duration_ms: int, source: str) -> None:
+        now_s = self._around.clock.monotonic_s()
+        if not self._merger.is_new(digit, source, now_s):
+            return
+        for joint in self.joints:
+            joint.press(digit, duration_ms)
+        self._report(DigitPressed(self.leg_id, digit, duration_ms, now_s, source))
+
+    def _happened(self, kind: str, data: dict[str, JsonValue]) -> None:
+        now_s = self._around.clock.monotonic_s()
+        self._report(Happened(self.leg_id, kind, now_s, data))
+
+    def _report(self, report: Report) -> None:
+        self._around.report(report)
+
+    def stats(self) -> dict[str, JsonValue]:
+        """Return all counters, by names that carry their units."""
+        return {
+            "received": {**self._receiver.counters(), "foreign": self.socket.foreign},
+            "sent": {
+                "packets": self._sender.packets,
+                "errors": self.socket.errors,
+            },
+            "playout": {
+                "underruns": self.playout.underruns,
+                "gap_ms": self.playout.gap_ms,
+                "dropped_ms": self.playout.dropped_bytes // BYTES_PER_MS,
+                "peak_queued_ms": self.playout.peak_bytes // BYTES_PER_MS,
+            },
+            "first_audio_s": self._first_audio_s,
+        }
+
+
+def _usable_ptime(ptime_ms: int) -> int:
+    """A duration that the slots can keep; a peer must take any (RFC 3551 §4.2)."""
+    return ptime_ms if ptime_ms in PTIMES_MS else DEFAULT_PTIME_MS
