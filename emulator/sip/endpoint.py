@@ -29,12 +29,12 @@ from emulator.sip.effects import (
 )
 from emulator.sip.errors import SessionStateError, SipParseError
 from emulator.sip.events import InfoReceived, Provisional, SessionEnded, SessionEvent
-from emulator.sip.transport.interfaces import own_networks
 from emulator.sip.invite import InviteSession
 from emulator.sip.message import Message, Request, parse_message
 from emulator.sip.options import SipOptions
 from emulator.sip.session import CallSession, IncomingInvite, OutgoingInvite
 from emulator.sip.trace import Direction, SipTrace
+from emulator.sip.transport.interfaces import own_networks
 from emulator.sip.transport.sockets import BoundListener, SipTransport
 
 __all__ = ["BoundListener", "EventMailbox", "SipEndpoint"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from emulator.sip.errors import SipParseError
 from emulator.sip.uri import (
@@ -56,6 +56,8 @@ _CANONICAL: Final[dict[str, str]] = {
     **{name.lower(): name for name in _KNOWN.split()},
     **_COMPACT,
 }
+# How a name is looked up: unknown ones in lower case, known ones as they are.
+_KEYS: Final[dict[str, str]] = {name: name for name in _KNOWN.split()}
 # The spellings that nearly every message has, found without lower().
 _FAST: Final[dict[str, str]] = {
     **{name: name for name in _KNOWN.split()},
@@ -88,6 +90,10 @@ def canonical_name(name: str) -> str:
     return _CANONICAL.get(stripped.lower(), stripped)
 
 
+def _key(name: str) -> str:
+    return _KEYS.get(name) or _CANONICAL.get(name.lower()) or name.lower()
+
+
 class Headers:
     """An immutable, ordered list of header fields, looked up in any case."""
 
@@ -107,12 +113,12 @@ class Headers:
 
     def get(self, name: str) -> str | None:
         """Return the first value of ``name``, or None."""
-        values = self._by_name().get(name.lower())
+        values = self._by_name().get(_key(name))
         return values[0] if values else None
 
     def all(self, name: str) -> list[str]:
         """Return every field of ``name``, in order, each as written."""
-        return self._by_name().get(name.lower(), [])
+        return self._by_name().get(_key(name), [])
 
     def values(self, name: str) -> list[str]:
         """Return every value of ``name``: fields split at their commas."""
@@ -122,21 +128,28 @@ class Headers:
         """Return the values of a list header in lower case, such as option tags."""
         return [value.lower() for value in self.values(name) if value]
 
+    @property
+    def repeated(self) -> list[str]:
+        """The names of which there is more than one field."""
+        index = self._by_name()
+        if len(index) == len(self._items):
+            return []
+        return [name for name, values in index.items() if len(values) > 1]
+
     def replaced(self, name: str, value: str) -> Headers:
         """Return a copy whose first ``name`` is ``value``; added at the end if new."""
-        wanted = canonical_name(name)
-        items = list(self._items)
+        items, wanted = list(self._items), _key(name)
         for index, (present, _) in enumerate(items):
-            if present.lower() == wanted.lower():
+            if _key(present) == wanted:
                 items[index] = (present, value)
                 return Headers.of_canonical(items)
-        return Headers.of_canonical([*items, (wanted, value)])
+        return Headers.of_canonical([*items, (canonical_name(name), value)])
 
     def without(self, *names: str) -> Headers:
         """Return a copy that lacks these names."""
-        lowered = {name.lower() for name in names}
+        unwanted = {_key(name) for name in names}
         return Headers.of_canonical(
-            item for item in self._items if item[0].lower() not in lowered
+            item for item in self._items if _key(item[0]) not in unwanted
         )
 
     def plus(self, *items: tuple[str, str]) -> Headers:
@@ -147,12 +160,16 @@ class Headers:
         if self._index is None:
             index: dict[str, list[str]] = {}
             for name, value in self._items:
-                index.setdefault(name.lower(), []).append(value)
+                key = _KEYS.get(name) or _key(name)
+                if key in index:
+                    index[key].append(value)
+                else:
+                    index[key] = [value]
             self._index = index
         return self._index
 
     def __contains__(self, name: str) -> bool:
-        return name.lower() in self._by_name()
+        return _key(name) in self._by_name()
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._items)
@@ -250,8 +267,7 @@ def parse_via(text: str) -> Via:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class CSeq:
+class CSeq(NamedTuple):
     """The sequence number of a request within its dialog, and its method."""
 
     number: int

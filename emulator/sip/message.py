@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import islice
 from typing import Final, TypeAlias
 
@@ -28,6 +27,7 @@ from emulator.sip.headers import (
     parse_via,
     split_values,
 )
+from emulator.sip.lazy import lazy
 from emulator.sip.uri import NameAddr, SipUri, parse_name_addr, parse_sip_uri
 
 SIP_VERSION: Final = "SIP/2.0"
@@ -36,10 +36,14 @@ MAX_HEADERS: Final = 256
 MAX_MAX_FORWARDS: Final = 255
 
 _REQUEST_LINE = re.compile(rf"({TOKEN_PATTERN}) ([^\s]+) (SIP/[0-9]+\.[0-9]+)", re.I)
-_STATUS_LINE = re.compile(r"(SIP/[0-9]+\.[0-9]+) ([1-6][0-9]{2})(?: (.*))?", re.I)
 _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
-_ONCE: Final = ("From", "To", "Call-ID", "CSeq")
-_AT_MOST_ONCE: Final = ("Max-Forwards", "Content-Type", "Expires", "RSeq", "RAck")
+_STATUS_LINE = re.compile(r"(SIP/[0-9]+\.[0-9]+) ([1-6][0-9]{2})(?: (.*))?", re.I)
+_AT_MOST_ONCE: Final = frozenset(
+    {
+        *("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Type", "Expires"),
+        *("RSeq", "RAck"),
+    }
+)
 
 
 class _Message:
@@ -48,41 +52,39 @@ class _Message:
     headers: Headers
     body: bytes
 
-    @cached_property
+    @lazy
     def via(self) -> Via:
         """The topmost Via."""
-        values = self.headers.values("Via")
-        if not values:
-            raise SipParseError("no Via")
-        return parse_via(values[0])
+        first = self._single("Via")
+        return parse_via(split_values(first)[0] if "," in first else first)
 
-    @cached_property
+    @lazy
     def cseq(self) -> CSeq:
         """The CSeq."""
         return parse_cseq(self._single("CSeq"))
 
-    @cached_property
+    @lazy
     def from_(self) -> NameAddr:
         """The From."""
         return parse_name_addr(self._single("From"))
 
-    @cached_property
+    @lazy
     def to(self) -> NameAddr:
         """The To."""
         return parse_name_addr(self._single("To"))
 
-    @cached_property
+    @lazy
     def call_id(self) -> str:
         """The Call-ID."""
         return self._single("Call-ID")
 
-    @cached_property
+    @lazy
     def contacts(self) -> list[NameAddr]:
         """Every Contact, in order; the lone ``*`` of a REGISTER is not among them."""
         values = self.headers.values("Contact")
         return [parse_name_addr(value) for value in values if value != "*"]
 
-    @cached_property
+    @lazy
     def content_type(self) -> str:
         """The media type without parameters, in lower case; empty when absent."""
         return (
@@ -126,12 +128,12 @@ class Request(_Message):
     headers: Headers
     body: bytes = b""
 
-    @cached_property
+    @lazy
     def sip_uri(self) -> SipUri:
         """The Request-URI, read; raises ``SipParseError`` (416 for other schemes)."""
         return parse_sip_uri(self.uri)
 
-    @cached_property
+    @lazy
     def max_forwards(self) -> int:
         """Hops left; 70 when the header is absent (RFC 3261 §16.3 lets it be)."""
         text = self.headers.get("Max-Forwards")
@@ -214,15 +216,17 @@ def parse_message(data: bytes, *, max_headers: int = MAX_HEADERS) -> Message:
     if len(lines) > max_headers:
         raise SipParseError(f"more than {max_headers} header fields", status=513)
     items, length_texts = _header_items(lines)
-    message = _start(lines[0], Headers.of_canonical(items), b"")
+    body, length_error = _body_of(rest, length_texts)
+    message = _start(lines[0], Headers.of_canonical(items), body)
     try:
         if not separator:
             raise SipParseError("no empty line after the header fields")
-        body = _body_of(rest, length_texts)
+        if length_error:
+            raise SipParseError(length_error)
         _check(message)
     except SipParseError as error:
         raise _answerable(error, message) from None
-    return replace_body(message, body) if body else message
+    return message
 
 
 def _header_items(lines: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
@@ -259,32 +263,25 @@ def _start(line: str, headers: Headers, body: bytes) -> Message:
     raise error
 
 
-def _body_of(rest: bytes, length_texts: list[str]) -> bytes:
+def _body_of(rest: bytes, length_texts: list[str]) -> tuple[bytes, str]:
+    """Return the body, or nothing and what is wrong with Content-Length."""
     if not length_texts:
-        return rest
+        return rest, ""
+    text = length_texts[0]
     if len(length_texts) > 1:
-        raise SipParseError("more than one Content-Length")
-    length = parse_content_length(length_texts[0])
-    if length > len(rest):
-        raise SipParseError(f"Content-Length {length}, but {len(rest)} bytes follow")
-    return rest[:length]
-
-
-def parse_content_length(text: str) -> int:
-    """Read a Content-Length value."""
+        return b"", "more than one Content-Length"
     if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise SipParseError(f"bad Content-Length {text[:20]!r}")
-    return int(text)
+        return b"", f"bad Content-Length {text[:20]!r}"
+    length = int(text)
+    if length > len(rest):
+        return b"", f"Content-Length {length}, but {len(rest)} bytes follow"
+    return rest[:length], ""
 
 
 def _check(message: Message) -> None:
     """Check what every layer relies on (RFC 3261 §8.1.1, §20)."""
-    headers = message.headers
-    for name in _ONCE:
-        if len(headers.all(name)) > 1:
-            raise SipParseError(f"more than one {name}")
-    for name in _AT_MOST_ONCE:
-        if len(headers.all(name)) > 1:
+    for name in message.headers.repeated:
+        if name in _AT_MOST_ONCE:
             raise SipParseError(f"more than one {name}")
     cseq = message.cseq
     _ = message.via, message.from_, message.to, message.call_id
@@ -300,10 +297,3 @@ def _answerable(error: SipParseError, message: Message) -> SipParseError:
     if isinstance(message, Request):
         error.request = message
     return error
-
-
-def replace_body(message: Message, body: bytes) -> Message:
-    """Return the message with another body; header fields as they are."""
-    if isinstance(message, Request):
-        return Request(message.method, message.uri, message.headers, body)
-    return Response(message.status, message.reason_phrase, message.headers, body)

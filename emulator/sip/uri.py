@@ -37,6 +37,7 @@ _NAME_ADDR = re.compile(
 _PARAM = re.compile(
     r"""\s*([^\s=;"<>,]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^\s;"]*)\s*)?(?:;|\Z)"""
 )
+_ODD_IN_PARAMS = re.compile(r"[\s\"<>,]")
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _TOKEN_WORDS = re.compile(r"[A-Za-z0-9\-.!%*_+`'~ ]*")
 MAX_PORT: Final = 65_535
@@ -175,6 +176,8 @@ def uri_scheme(text: str) -> str:
     Raises:
         SipParseError: There is none.
     """
+    if text.startswith("sip:"):
+        return "sip"
     found = _SCHEME.match(text)
     if found is None:
         raise SipParseError(f"no URI scheme in {text!r}")
@@ -195,7 +198,7 @@ def parse_name_addr(text: str) -> NameAddr:
     In the form without angle brackets parameters belong to the header field, and the
     URI may hold no comma, semicolon or question mark (RFC 3261 §20.10).
     """
-    found = _NAME_ADDR.fullmatch(text)
+    found = _NAME_ADDR.fullmatch(text) if "<" in text else None
     if found is not None:
         quoted, plain, uri, rest = found.groups()
         name = plain if quoted is None else unquote_pairs(quoted)
@@ -218,6 +221,8 @@ def parse_params(text: str) -> Params:
     Raises:
         SipParseError: Bad syntax, or a name that appears twice (RFC 3261 §7.3.1).
     """
+    if not _ODD_IN_PARAMS.search(text):
+        return _split_params(text)
     params: dict[str, str | None] = {}
     position = 0
     while position < len(text):
@@ -232,6 +237,21 @@ def parse_params(text: str) -> Params:
             raise SipParseError(f"parameter {name!r} appears twice")
         params[name] = value
         position = found.end()
+    return params
+
+
+def _split_params(text: str) -> Params:
+    """Read parameters that hold neither quotes nor white space."""
+    params: dict[str, str | None] = {}
+    for part in text.split(";"):
+        name, equals, value = part.partition("=")
+        name = name.lower()
+        if name in params:
+            raise SipParseError(f"parameter {name!r} appears twice")
+        if name:
+            params[name] = value if equals else None
+        elif equals:
+            raise SipParseError(f"bad parameters {text!r}")
     return params
 
 
