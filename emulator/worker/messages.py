@@ -301,6 +301,7 @@ class StreamEnded:
     close_reason: str
     closed_first: str | None
     stats: Mapping[str, JsonValue] = field(default_factory=dict)
+    leg_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
