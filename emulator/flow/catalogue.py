@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from emulator.documents import did_you_mean
 from emulator.errors import ConfigError, Problem
+from emulator.flow.applets.transfer import Transfer
 from emulator.flow.fields import FlowPlace
 from emulator.flow.loader import FlowReading, LoadRules, read_flow
 from emulator.flow.model import Flow
@@ -48,6 +50,7 @@ def check_files(files: Sequence[FlowFile], rules: LoadRules) -> Report:
     readings = [read_flow(f.file, f.text, rules, f.place) for f in files]
     problems = [p for reading in readings for p in reading.problems]
     problems += _duplicates(readings)
+    problems += _lost_transfers(readings)
     warnings = [p for reading in readings for p in reading.warnings]
     flows = [reading.flow for reading in readings if reading.flow]
     return Report(flows, _ordered(problems), _ordered(warnings))
@@ -71,6 +74,25 @@ def _duplicates(readings: Sequence[FlowReading]) -> Iterator[Problem]:
             taken.setdefault(value, reading.file)
 
 
+def _lost_transfers(readings: Sequence[FlowReading]) -> Iterator[Problem]:
+    """Yield every Transfer to a flow that no file declares, readable or not."""
+    known = {
+        name
+        for reading in readings
+        for name in (reading.text_at("flow"), reading.text_at("app_id"))
+        if name is not None
+    }
+    for reading in readings:
+        for node, applet in reading.applets.items():
+            if isinstance(applet, Transfer) and applet.to not in known:
+                message = f"there is no flow {applet.to!r}"
+                assert reading.document is not None
+                yield reading.document.problem(
+                    ("applets", node, "to"),
+                    message + did_you_mean(applet.to, known),
+                )
+
+
 class FlowCatalogue:
     """Flows by name and by app id."""
 
@@ -91,6 +113,10 @@ class FlowCatalogue:
     def by_app_id(self, app_id: str) -> Flow | None:
         """Return the flow with the platform's id ``app_id``."""
         return self._by_app_id.get(app_id)
+
+    def find(self, name: str) -> Flow | None:
+        """Return the flow that a Transfer names, by name or by app id."""
+        return self.by_name(name) or self.by_app_id(name)
 
     def texts(self) -> list[str]:
         """Return each text that some flow will speak, once."""

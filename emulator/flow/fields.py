@@ -55,6 +55,32 @@ FlowName = Annotated[
 ]
 AppId = Annotated[str, *_matching("[0-9]{1,20}", "must be digits, at most 20")]
 
+EmailAddress = Annotated[
+    str, *_matching(r"[^@\s]{1,64}@[^@\s]{1,190}", "must be an address: name@host")
+]
+PhoneNumber = Annotated[
+    str,
+    *_matching(
+        r"\+?[0-9]{3,15}", "must be a telephone number: digits, with or without +"
+    ),
+]
+
+Key = Annotated[str, *_matching("[0-9*#]", "must be one of 0-9, * and #")]
+"""A key of the caller's phone."""
+
+
+def _check_window(value: str) -> str:
+    found = re.fullmatch(
+        r"((?:[01]\d|2[0-3]):[0-5]\d)-((?:[01]\d|2[0-4]):[0-5]\d)", value
+    )
+    if not found or found[1] >= found[2] or found[2] > "24:00":
+        raise ValueError("must be a window such as '09:00-18:00', from before to")
+    return value
+
+
+TimeWindow = Annotated[str, AfterValidator(_check_window)]
+"""A part of one day, ``09:00-18:00``; ``24:00`` is its end."""
+
 NodeName = Annotated[str, Field(min_length=1, max_length=64)]
 """The name of a node of the same flow."""
 

@@ -46,7 +46,8 @@ class LoadRules:
 class FlowReading:
     """What came of one file; ``flow`` is None exactly when there are problems.
 
-    ``document`` is None when the file is no YAML.
+    ``document`` is None when the file is no YAML; ``applets`` are those that could be
+    read.
     """
 
     file: str
@@ -54,6 +55,7 @@ class FlowReading:
     flow: Flow | None
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
+    applets: Mapping[str, Applet] = field(default_factory=dict)
 
     def text_at(self, field: str) -> str | None:
         """Return the text of a field of the file's top level."""
@@ -80,10 +82,11 @@ def read_flow(file: str, text: str, rules: LoadRules, place: FlowPlace) -> FlowR
         *errors,
     ]
     if problems or head is None:
-        return FlowReading(file, document, None, _ordered(problems), _ordered(traps))
+        found = _ordered(problems)
+        return FlowReading(file, document, None, found, _ordered(traps), applets)
     traps += graph_warnings(document, start, applets)
     flow = Flow.model_validate({**dict(head), "applets": applets})
-    return FlowReading(file, document, flow, (), _ordered(traps))
+    return FlowReading(file, document, flow, (), _ordered(traps), applets)
 
 
 def _read_model(
@@ -153,16 +156,24 @@ def _check_applets(
     errors: list[Problem] = []
     traps: list[Problem] = []
     for node, applet in applets.items():
-        for need in applet.needs():
-            if need.capability not in rules.capabilities:
-                message = f"{need.capability.value} is not supported yet"
-                errors.append(document.problem(("applets", node, *need.path), message))
+        for path, missing in _missing(applet, rules).items():
+            message = f"not supported yet: {', '.join(missing)}"
+            errors.append(document.problem(("applets", node, *path), message))
         for finding in applet.findings(rules.limits):
             problem = document.problem(
                 ("applets", node, *finding.path), finding.message
             )
             (errors if finding.is_error else traps).append(problem)
     return errors, traps
+
+
+def _missing(applet: Applet, rules: LoadRules) -> dict[tuple[str, ...], list[str]]:
+    """Return what the applet needs and cannot have, by place in its YAML."""
+    missing: dict[tuple[str, ...], list[str]] = {}
+    for need in applet.needs():
+        if need.capability not in rules.capabilities:
+            missing.setdefault(need.path, []).append(need.capability.value)
+    return missing
 
 
 def _elsewhere(first: Iterable[Problem], more: Iterable[Problem]) -> list[Problem]:

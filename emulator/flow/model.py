@@ -26,17 +26,29 @@ from typing import Annotated, Any, TypeAlias, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from emulator.flow.applet import Applet
+from emulator.flow.applets.connect import Connect
+from emulator.flow.applets.email import Email
+from emulator.flow.applets.gather import Gather
 from emulator.flow.applets.greeting import Greeting
 from emulator.flow.applets.hangup import HangupApplet
+from emulator.flow.applets.ivr import IvrMenu
 from emulator.flow.applets.passthru import Passthru
+from emulator.flow.applets.sms import Sms
 from emulator.flow.applets.stream import Stream
+from emulator.flow.applets.switch import Switch
+from emulator.flow.applets.timing import Timing
+from emulator.flow.applets.transfer import Transfer
 from emulator.flow.applets.voicebot import Voicebot
+from emulator.flow.applets.voicemail import Voicemail
 from emulator.flow.fields import AppId, FlowName, NodeName
 
 # A flow that needs more is written by a machine; the picture would be no help.
 MAX_APPLETS = 500
 
-AnyApplet: TypeAlias = Greeting | Voicebot | Stream | Passthru | HangupApplet
+AnyApplet: TypeAlias = (
+    Greeting | Voicebot | Stream | Passthru | Connect | Gather | IvrMenu | Switch
+    | Timing | Transfer | Voicemail | Sms | Email | HangupApplet
+)  # fmt: skip
 
 APPLETS: dict[str, type[Applet]] = {
     get_args(kind.model_fields["type"].annotation)[0]: kind

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from emulator import documents
-from emulator.documents import Document, load_document, validate
+from emulator.documents import Document, load_document, reading, validate
 from emulator.errors import ConfigError
 
 
@@ -173,7 +172,7 @@ def test_what_is_no_yaml_is_said_in_plain_words(text: str, report: str) -> None:
 
 
 def test_a_document_is_bounded_in_size_depth_and_values() -> None:
-    assert problems("x" * (documents.MAX_DOCUMENT_CHARS + 1)) == [
+    assert problems("x" * (reading.MAX_DOCUMENT_CHARS + 1)) == [
         "1:1: longer than 256 kB"
     ]
     assert problems("[" * 5000)[0].endswith("nested deeper than 40 levels")
@@ -280,6 +279,19 @@ def test_a_models_own_rule_is_reported_where_the_model_begins() -> None:
     assert problems("opens: 5\ncloses: 3", Window) == [
         "1:1: opens must be earlier than closes"
     ]
+
+
+class Music(Model):
+    music: Literal["default", "none"] | Circle = "default"
+
+
+def test_a_union_complains_once() -> None:
+    assert problems("music: defualt", Music) == [
+        "1:8: music: 'defualt' is none of default, none (did you mean 'default'?)"
+    ]
+    assert problems("music: {type: circle, radios: 1}", Music)[-1] == (
+        "1:23: music.radios: unknown field (did you mean 'radius'?)"
+    )
 
 
 def test_an_empty_document_is_no_model() -> None:

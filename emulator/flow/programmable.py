@@ -1,0 +1,97 @@
+"""Asking a customer's URL what to do: the rule that Connect and Gather share.
+
+GET of the primary URL with everything a Passthru tells and ``Exotel-Version: 1.0``;
+HTTP 200, ``application/json`` and a body of the right shape within 5 s, or the fallback
+URL is asked in the same way (streaming spec §4.5.2, §4.7).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from emulator.flow.applet import carry_out
+from emulator.flow.context import CallState
+from emulator.flow.parameters import add_query, passthru_parameters
+from emulator.flow.ports import Fetch, FetchResult, TellTime, Verb
+
+TIMEOUT_S = 5.0
+HEADERS = (("Exotel-Version", "1.0"),)
+
+M = TypeVar("M", bound="Answer")
+
+
+class Answer(BaseModel):
+    """A JSON answer; what it does not know is ignored, as the platform does."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class AnswerError(Exception):
+    """No URL gave a usable answer; the text says what each one gave."""
+
+
+def ask(
+    purpose: str, urls: tuple[str | None, ...], call: CallState, model: type[M]
+) -> Generator[Verb[Any], Any, M]:
+    """Return the first usable answer of ``urls``; None among them is passed over.
+
+    Raises:
+        AnswerError: There is none.
+    """
+    reasons = []
+    for url in urls:
+        if url is None:
+            continue
+        try:
+            return read_answer((yield from fetch(purpose, url, call)), model)
+        except AnswerError as error:
+            reasons.append(str(error))
+    raise AnswerError("; then ".join(reasons))
+
+
+def fetch(
+    purpose: str, url: str, call: CallState
+) -> Generator[Verb[Any], Any, FetchResult]:
+    """Ask one URL."""
+    now = (yield from carry_out(TellTime())).now
+    asked = add_query(url, passthru_parameters(call, now))
+    return (yield from carry_out(Fetch(purpose, asked, TIMEOUT_S, headers=HEADERS)))
+
+
+def check_answer(answer: FetchResult, content_type: str) -> str:
+    """Return the body of an answer with status 200 and ``content_type``.
+
+    Raises:
+        AnswerError: It is another one.
+    """
+    if answer.status != 200:
+        raise AnswerError(f"the URL gave {answer.status or answer.error}")
+    if answer.is_cut:
+        raise AnswerError("the URL gave too long a body")
+    found = answer.content_type.partition(";")[0].strip().lower()
+    if found != content_type:
+        raise AnswerError(f"the URL gave {found or 'no content type'}")
+    return answer.body
+
+
+def read_answer(answer: FetchResult, model: type[M]) -> M:
+    """Return the JSON answer as ``model``.
+
+    Raises:
+        AnswerError: It is no such answer; names the first field that is wrong.
+    """
+    body = check_answer(answer, "application/json")
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        raise AnswerError("the URL gave no valid JSON") from None
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the answer"
+        raise AnswerError(f"{where}: {first['msg'].lower()}") from None

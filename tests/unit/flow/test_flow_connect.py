@@ -1,0 +1,304 @@
+"""Connect: whom it rings, in which order, the three exits, what a Passthru hears."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from emulator.flow.applets.connect import MAX_ROUNDS
+from emulator.flow.connect_plan import sip_headers
+from emulator.flow.context import CallContext
+from emulator.flow.engine import AppletLeft, FlowRun, Noted, Step
+from emulator.flow.model import Flow
+from emulator.flow.ports import (
+    AudioUrl,
+    Dial,
+    DialResult,
+    Fetch,
+    FetchResult,
+    Hangup,
+    LegOutcome,
+    Playback,
+    Recording,
+    Say,
+    TellTime,
+    Time,
+)
+
+NOW = Time(datetime(2025, 6, 24, 4, 30, tzinfo=UTC))
+URL = "http://127.0.0.1:5003/connect"
+ALICE, TRUNK = "user:alice", "sip:trmum1pbx"
+EXITS = {"after_conversation": "talked", "no_answer": "unanswered"}
+TALKED = DialResult((LegOutcome(ALICE, "completed", 21.4),), 21.4, "callee")
+
+
+def busy(*numbers: str) -> DialResult:
+    legs = [LegOutcome(n, "busy", cause="USER_BUSY", cause_code=17) for n in numbers]
+    return DialResult(tuple(legs))
+
+
+def begin(**connect: Any) -> tuple[FlowRun, Step]:
+    ends = {"type": "passthru", "url": URL, "on_ok": "bye", "on_other": "bye"}
+    nodes = {
+        "agent": {"type": "connect", **EXITS, **connect},
+        "talked": ends,
+        "unanswered": ends,
+        "undialled": ends,
+        "bye": {"type": "hangup"},
+    }
+    flow = Flow.model_validate(
+        {"flow": "handover", "app_id": "1005", "start": "agent", "applets": nodes}
+    )
+    run = FlowRun(flow, CallContext("c1", "09900000001", "08010000001"))
+    return run, run.start()
+
+
+def answer(body: object, **more: Any) -> FetchResult:
+    text = body if isinstance(body, str) else json.dumps(body)
+    return FetchResult(
+        **{"status": 200, "content_type": "application/json", "body": text, **more}
+    )
+
+
+def ask(run: FlowRun, step: Step, reply: FetchResult) -> Step:
+    """Answer the clock and one request."""
+    assert isinstance(step.action, TellTime)
+    step = run.resume(NOW)
+    assert isinstance(step.action, Fetch)
+    return run.resume(reply)
+
+
+def left(step: Step) -> tuple[str | None, str | None, str]:
+    [leaving] = [t for t in step.transitions if isinstance(t, AppletLeft)]
+    return leaving.exit, leaving.target, leaving.why
+
+
+def told(run: FlowRun, step: Step) -> Mapping[str, str]:
+    """Return the parameters that the Passthru behind the Connect sends."""
+    assert isinstance(step.action, TellTime)
+    step = run.resume(NOW)
+    assert isinstance(step.action, Fetch)
+    return dict(parse_qsl(urlsplit(step.action.url).query, keep_blank_values=True))
+
+
+def test_parties_are_rung_one_after_the_other_until_one_talks() -> None:
+    run, step = begin(dial=[TRUNK, ALICE, "user:bob"], max_ring_s=20, max_talk_s=600)
+    assert step.action == Dial((TRUNK,), ring_s=20, talk_s=600)
+    step = run.resume(busy(TRUNK))
+    assert step.action == Dial((ALICE,), ring_s=20, talk_s=600)
+    step = run.resume(TALKED)
+    why = "they talked for 21 s, ended by callee"
+    assert left(step) == ("after_conversation", "talked", why)
+    parameters = told(run, step)
+    assert {k: v for k, v in parameters.items() if "Legs" in k or "Dial" in k} == {
+        "DialCallDuration": "21",
+        "DialWhomNumber": ALICE,
+        "DialCallStatus": "completed",
+        "Legs[0][Number]": TRUNK,
+        "Legs[0][Type]": "single",
+        "Legs[0][OnCallDuration]": "0",
+        "Legs[0][CauseCode]": "USER_BUSY",
+        "Legs[0][Cause]": "17",
+        "Legs[1][Number]": ALICE,
+        "Legs[1][Type]": "single",
+        "Legs[1][OnCallDuration]": "21",
+        "Legs[1][CauseCode]": "NORMAL_CLEARING",
+        "Legs[1][Cause]": "16",
+    }
+    assert parameters["CallType"] == "completed"
+    assert parameters["OutgoingPhoneNumber"] == "08010000001"
+
+
+def test_parallel_ringing_rings_all_at_once() -> None:
+    run, step = begin(dial=[TRUNK, ALICE], ring="parallel")
+    assert isinstance(step.action, Dial)
+    assert step.action.destinations == (TRUNK, ALICE)
+    parameters = told(run, run.resume(busy(TRUNK, ALICE)))
+    assert parameters["Legs[1][Type]"] == "parallel"
+
+
+def test_when_nobody_answers_the_second_exit_is_taken() -> None:
+    run, _ = begin(dial=[TRUNK, ALICE])
+    run.resume(busy(TRUNK))
+    step = run.resume(DialResult((LegOutcome(ALICE, "no-answer"),)))
+    assert left(step) == ("no_answer", "unanswered", "busy, no-answer")
+    parameters = told(run, step)
+    assert parameters["CallType"] == "incomplete"
+    assert parameters["DialCallStatus"] == "no-answer"
+
+
+@pytest.mark.parametrize(
+    ("result", "duration"),
+    [
+        (DialResult((LegOutcome(ALICE, "completed", 3),), 3, "caller"), "3"),
+        (DialResult((LegOutcome(ALICE, "canceled"),), None, "caller"), "0"),
+    ],
+    ids=["talking", "ringing"],
+)
+def test_a_caller_who_leaves_a_connect_is_told_as_client_hangup(
+    result: DialResult, duration: str
+) -> None:
+    run, _ = begin(dial=[ALICE, TRUNK])
+    step = run.caller_gone(result)
+    exit_ = left(step)[0]
+    assert exit_ == ("no_answer" if result.talk_s is None else "after_conversation")
+    parameters = told(run, step)
+    assert parameters["CallType"] == "client-hangup"
+    assert parameters["CallStatus"] == "completed"
+    assert parameters["DialCallDuration"] == duration
+
+
+def test_a_url_says_everything() -> None:
+    run, step = begin(url=URL)
+    step = ask(
+        run,
+        step,
+        answer(
+            {
+                "fetch_after_attempt": False,
+                "destination": {"numbers": ["+919900000001"], "trunk": "trmum1pbx"},
+                "outgoing_phone_number": "+914400000000",
+                "record": True,
+                "recording_channels": "dual",
+                "max_ringing_duration": "30",
+                "max_conversation_duration": 3600,
+                "music_on_hold": {"type": "operator_tone"},
+                "start_call_playback": {
+                    "playback_to": "callee",
+                    "type": "text",
+                    "value": "A call for you.",
+                },
+                "parallel_ringing": {"activate": True, "max_parallel_attempts": 9},
+                "dial_passthru_event_url": "http://127.0.0.1:5003/events",
+                "custom_params": "ticket=42&Exotel-x=1&tier=gold",
+                "distribute_calls": "equally",
+            }
+        ),
+    )
+    assert step.action == Dial(
+        destinations=("+919900000001", TRUNK),
+        ring_s=30,
+        talk_s=3600,
+        caller_id="+914400000000",
+        record=Recording("dual"),
+        music_on_hold="operator_tone",
+        playback=Playback("callee", (Say("A call for you."),)),
+        sip_headers=(("X-ticket", "42"), ("X-tier", "gold")),
+        event_url="http://127.0.0.1:5003/events",
+    )
+    assert step.transitions == (Noted("custom_params: 'Exotel-x' is a reserved name"),)
+
+
+def test_the_request_is_the_documented_one() -> None:
+    run, _ = begin(url=f"{URL}?a=b")
+    fetch = run.resume(NOW).action
+    assert isinstance(fetch, Fetch)
+    assert fetch.headers == (("Exotel-Version", "1.0"),)
+    assert (fetch.method, fetch.timeout_s) == ("GET", 5.0)
+    assert fetch.url.startswith(f"{URL}?a=b&CallSid=c1&")
+
+
+def test_contacts_and_audio_urls_are_understood() -> None:
+    run, step = begin(url=URL)
+    music = {"type": "audio_url", "value": "http://a/moh.wav"}
+    body = {"destination": [{"contact_uri": TRUNK}], "music_on_hold": music}
+    step = ask(run, step, answer(body))
+    assert step.action == Dial(
+        (TRUNK,), ring_s=45, music_on_hold=AudioUrl("http://a/moh.wav")
+    )
+
+
+def test_the_fallback_url_is_asked_in_the_same_way() -> None:
+    run, step = begin(url=URL, fallback_url=f"{URL}/second")
+    step = ask(run, step, FetchResult(500))
+    step = ask(run, step, answer({"destination": {"numbers": [TRUNK]}}))
+    assert isinstance(step.action, Dial)
+
+
+BAD = [
+    (FetchResult(None, error="timed out"), "the URL gave timed out"),
+    (FetchResult(302), "the URL gave 302"),
+    (answer("{}", content_type="text/html"), "the URL gave text/html"),
+    (answer("{}", is_cut=True), "the URL gave too long a body"),
+    (answer("{"), "the URL gave no valid JSON"),
+    (answer("[" * 100_000), "the URL gave no valid JSON"),
+    (answer("[]"), "the answer: input should be a valid dictionary"),
+    (answer({}), "destination: field required"),
+    (answer({"destination": {"numbers": "x"}}), "destination"),
+    (answer({"destination": {"numbers": []}, "record": {}}), "record: input should"),
+]
+
+
+@pytest.mark.parametrize(("reply", "reason"), BAD)
+def test_an_unusable_answer_leads_to_nobody_dialled(
+    reply: FetchResult, reason: str
+) -> None:
+    run, step = begin(url=URL, not_dialled="undialled")
+    exit_, target, why = left(ask(run, step, reply))
+    assert (exit_, target) == ("not_dialled", "undialled")
+    assert why.startswith(reason)
+
+
+def test_an_empty_list_dials_nobody_and_falls_to_the_second_exit() -> None:
+    run, step = begin(url=URL)
+    step = ask(run, step, answer({"destination": {"numbers": []}}))
+    assert left(step) == ("not_dialled", "unanswered", "nobody to dial")
+    assert told(run, step)["CallType"] == "call-attempt"
+
+
+def test_strangers_in_the_list_are_left_out_with_a_note() -> None:
+    run, step = begin(url=URL)
+    numbers = ["http://x", "12", ALICE]
+    step = ask(run, step, answer({"destination": {"numbers": numbers}}))
+    assert isinstance(step.action, Dial) and step.action.destinations == (ALICE,)
+    assert [t.text for t in step.transitions if isinstance(t, Noted)] == [
+        "'http://x' is nobody who can be rung",
+        "'12' is nobody who can be rung",
+    ]
+
+
+def test_a_url_is_asked_again_after_each_attempt_but_not_for_ever() -> None:
+    run, step = begin(url=URL)
+    again = answer(
+        {"fetch_after_attempt": True, "destination": {"numbers": [TRUNK, ALICE]}}
+    )
+    rounds = 0
+    while isinstance(step.action, TellTime) and rounds <= MAX_ROUNDS:
+        step = ask(run, step, again)
+        if not isinstance(step.action, Dial):
+            break
+        assert step.action.destinations == (TRUNK,)
+        rounds += 1
+        step = run.resume(busy(TRUNK))
+        if any(isinstance(t, AppletLeft) for t in step.transitions):
+            break
+    assert rounds == MAX_ROUNDS
+    assert left(step)[0] == "no_answer"
+
+
+def test_a_plain_list_of_numbers_may_come_from_a_url() -> None:
+    run, step = begin(numbers_url=URL)
+    listed = FetchResult(200, "text/plain", " +919900000001, sip:trmum1pbx\n")
+    step = ask(run, step, listed)
+    assert isinstance(step.action, Dial)
+    assert step.action.destinations == ("+919900000001",)
+
+
+def test_sip_headers_are_bounded_and_clean() -> None:
+    assert sip_headers("a=1&b=2&c=3&d=4") == (
+        (("X-a", "1"), ("X-b", "2"), ("X-c", "3")),
+        ["custom_params: 'd' is beyond 3 headers of 200 bytes"],
+    )
+    assert sip_headers(f"a={'x' * 199}&b=2")[0] == (("X-a", "x" * 199),)
+    headers, notes = sip_headers("Veeno-a=1&veen-b=2&c%0d=3&d=4%0aX:%20y")
+    assert headers == () and len(notes) == 4
+
+
+def test_hanging_up_follows() -> None:
+    run, step = begin(dial=[ALICE], after_conversation="bye")
+    assert run.resume(TALKED).action == Hangup("the flow hung up")
