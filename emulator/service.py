@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from emulator.calls.manager import CallManager
     from emulator.config import LoadedSettings, Settings
     from emulator.flow.catalogue import FlowCatalogue, FlowFile
-    from emulator.sip.endpoint import BoundListener, SipEndpoint
+    from emulator.sip.endpoint import SipEndpoint
     from emulator.sip.session import IncomingInvite
     from emulator.sip.trace import SipTrace
+    from emulator.sip.transport.sockets import BoundListener
     from emulator.speech.cache import SpeechCache
     from emulator.worker.messages import Report
 

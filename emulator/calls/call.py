@@ -25,7 +25,7 @@ from emulator.calls.door import Admitted, Refused
 from emulator.calls.ending import EndCause, Ending
 from emulator.calls.flowing import FlowDriver
 from emulator.calls.leg import Leg
-from emulator.calls.media import answer_offer
+from emulator.calls.media import CallMedia
 from emulator.calls.services import CallServices
 from emulator.calls.status import CallStatus, advance
 from emulator.calls.timeline import Timeline
@@ -35,12 +35,14 @@ from emulator.flow.context import CallContext, FlowOptions
 from emulator.flow.engine import FlowRun
 from emulator.flow.model import Flow
 from emulator.logs import call_sid_context
+from emulator.sdp.errors import SdpParseError
 from emulator.sip.events import (
     Acked,
     AckTimedOut,
     ByeReceived,
     Cancelled,
     InfoReceived,
+    OfferAnswered,
     OfferReceived,
     SessionEnded,
     SessionEvent,
@@ -71,9 +73,15 @@ class CallFacts:
 
 
 class Call:
-    """A call from the first INVITE to its last event."""
+    """A call from the first INVITE to its last event.
 
-    def __init__(self, facts: CallFacts, services: CallServices) -> None:
+    Args:
+        began_s: Monotonic time of its first event, when the timeline begins.
+    """
+
+    def __init__(
+        self, facts: CallFacts, services: CallServices, began_s: float
+    ) -> None:
         self.facts = facts
         self.sid = facts.sid
         self.direction = facts.direction
@@ -88,7 +96,7 @@ class Call:
         self.ended_at: datetime | None = None
         self.created_at = services.clock.utc()
         self._services = services
-        self._created_s = services.clock.monotonic_s()
+        self._created_s = began_s
         self._answered_s: float | None = None
         self._ended_s: float | None = None
         self._acked = asyncio.Event()
@@ -162,6 +170,10 @@ class Call:
 
     def refuse(self, refused: Refused, invite: IncomingInvite) -> None:
         """Turn the call away at the door: the call is over at once."""
+        self._turn_away(refused, invite)
+        self._close()
+
+    def _turn_away(self, refused: Refused, invite: IncomingInvite) -> None:
         self.record(
             "call.rejected",
             status=refused.status,
@@ -182,12 +194,17 @@ class Call:
         invite.session.reject(
             refused.status, headers=[self.ending.reason_header(), warning]
         )
-        self._close()
 
     async def run(self, invite: IncomingInvite, admitted: Admitted, flow: Flow) -> None:
         """Live the call to its end; never raises but for cancellation."""
         call_sid_context.set(self.sid)
         self.flow_name = flow.flow
+        self._media = CallMedia(
+            self.leg,
+            self._services.settings.media,
+            own_ip=invite.session.advertised_ip,
+            source_ip=invite.source.ip,
+        )
         self._announce_arrival(admitted, flow)
         signalling = asyncio.create_task(self._follow_signalling(invite))
         conversation = asyncio.create_task(
@@ -238,8 +255,12 @@ class Call:
 
     def _take_signal(self, event: SessionEvent, invite: IncomingInvite) -> None:
         match event:
-            case Acked():
+            case Acked(sdp=sdp):
+                if sdp is not None:
+                    self._take_answer(sdp)
                 self._acked.set()
+            case OfferAnswered(sdp=sdp):
+                self._take_answer(sdp)
             case Cancelled():
                 self.end(EndCause.CALLER_CANCEL, "the caller gave up: CANCEL")
             case ByeReceived(reason=reason):
@@ -258,7 +279,19 @@ class Call:
                 pass  # Events of calls that we place.
 
     def _renegotiate(self, event: OfferReceived, invite: IncomingInvite) -> None:
-        raise NotImplementedError
+        """Answer a re-INVITE; one that cannot be met leaves the call as it was."""
+        try:
+            invite.session.answer_offer(self._media.answer_again(event.sdp))
+        except (NegotiationError, SdpParseError) as error:
+            self.record("note", text=f"{event.method} refused with 488: {error}")
+            invite.session.reject_offer(488)
+
+    def _take_answer(self, sdp: str) -> None:
+        """Apply the answer that came with an ACK: our 200 made the offer."""
+        try:
+            self._media.accept_answer(sdp)
+        except (NegotiationError, SdpParseError) as error:
+            self.end(EndCause.NO_MEDIA, f"the answer in the ACK: {error}")
 
     # The flow.
 
@@ -270,23 +303,33 @@ class Call:
 
     async def _answer(self, invite: IncomingInvite) -> bool:
         """Ring, answer and wait for the ACK; False when the call has ended by then."""
-        settings = self._services.settings
+        ring_ms = self._services.settings.calls.ring_ms
         headers = [("X-Exotel-CallSid", self.sid)]
-        try:
-            answer = await answer_offer(invite, self.leg, settings)
-        except NegotiationError as error:
-            self.refuse(Refused(488, "codec", str(error)), invite)
+        answer = await self._open_media(invite)
+        if answer is None:
             return False
         self.status = advance(self.status, CallStatus.RINGING)
-        if settings.calls.ring_ms:
+        if ring_ms:
             invite.session.ringing(headers=headers)
-            self.record("call.ringing", ring_ms=settings.calls.ring_ms)
-            await asyncio.sleep(settings.calls.ring_ms / 1000)
+            self.record("call.ringing", ring_ms=ring_ms)
+            await asyncio.sleep(ring_ms / 1000)
         invite.session.answer(answer, headers=headers)
         await self._acked.wait()
         self._note_answer()
         self.leg.start()
         return True
+
+    async def _open_media(self, invite: IncomingInvite) -> str | None:
+        """Return our SDP; None when the call had to be refused."""
+        try:
+            return await self._media.open(invite.sdp)
+        except NegotiationError as error:
+            self._turn_away(Refused(488, "codec", f"{error} (media.codecs)"), invite)
+        except SdpParseError as error:
+            self._turn_away(Refused(400, "sdp", str(error)), invite)
+        except EmulatorError as error:
+            self._turn_away(Refused(503, "media", str(error)), invite)
+        return None
 
     def _note_answer(self) -> None:
         self._answered_s = self._services.clock.monotonic_s()

@@ -23,6 +23,7 @@ class EndCause(Enum):
     FLOW_ENDED = ("flow-ended", "platform", 16, CallStatus.COMPLETED)
     REJECTED = ("rejected", "platform", 21, CallStatus.FAILED)
     NO_ACK = ("no-ack", "platform", 102, CallStatus.FAILED)
+    NO_MEDIA = ("no-media", "platform", 65, CallStatus.FAILED)
     RTP_TIMEOUT = ("rtp-timeout", "platform", 102, CallStatus.COMPLETED)
     SIGNALLING_LOST = ("signalling-lost", "platform", 38, CallStatus.COMPLETED)
     WORKER_LOST = ("worker-lost", "platform", 41, CallStatus.FAILED)

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol, TypeAlias, Unpack, cast
 
 from emulator.calls.leg import Leg, LegListener, Prompt
 from emulator.calls.services import CallServices
+from emulator.errors import LocalProtocolError
 from emulator.events import JsonValue
 from emulator.flow.context import CallContext
 from emulator.flow.engine import (
@@ -118,7 +119,8 @@ class FlowDriver:
             case Hangup():
                 return Done()
             case _:
-                raise NotImplementedError(type(verb).__name__)
+                # The loader refuses flows that need more than CAPABILITIES.
+                raise LocalProtocolError(f"nobody carries out {type(verb).__name__}")
 
     # Prompts.
 
@@ -131,13 +133,14 @@ class FlowDriver:
 
     async def _play_source(self, source: Source) -> PlayResult:
         match source:
-            case Say(text=text):
-                return await self._say(text)
-            case AudioFile(path=path):
-                return await self._play_on_leg({"file": path}, path=path)
-            case Silence(duration_ms=duration_ms):
-                said: dict[str, JsonValue] = {"silence_ms": duration_ms}
-                return await self._play_on_leg(said, silence_ms=duration_ms)
+            case Say():
+                return await self._say(source.text)
+            case AudioFile():
+                return await self._play_on_leg({"file": source.path}, path=source.path)
+            case Silence():
+                return await self._play_on_leg(
+                    {"silence_ms": source.duration_ms}, silence_ms=source.duration_ms
+                )
 
     async def _say(self, text: str) -> PlayResult:
         speech = self._services.speech
@@ -154,8 +157,7 @@ class FlowDriver:
     async def _play_on_leg(
         self, said: dict[str, JsonValue], **what: Unpack[Prompt]
     ) -> PlayResult:
-        self._listener.record("prompt.started", said)
-        ended = await self._leg.play(**what)
+        ended = await self._leg.play(said, **what)
         self._listener.record(
             "prompt.ended",
             outcome=ended.outcome,

@@ -91,6 +91,7 @@ class Leg:
         self._removed: asyncio.Future[LegRemoved] | None = None
         self._is_open = False
         self._next_play = 0
+        self._said: Mapping[str, JsonValue] = {}
 
     async def open(self, media: MediaParams | None) -> int:
         """Open the RTP port and return it.
@@ -115,10 +116,13 @@ class Leg:
         """Pass on a digit that came by signalling."""
         self._workers.send(InjectDigit(self.leg_id, digit, duration_ms))
 
-    async def play(self, **what: Unpack[Prompt]) -> PlayEnded:
-        """Play one prompt to its end."""
+    async def play(
+        self, said: Mapping[str, JsonValue], **what: Unpack[Prompt]
+    ) -> PlayEnded:
+        """Play one prompt to its end; ``said`` describes it on the timeline."""
         self._next_play += 1
         play_id = f"{self.leg_id}.{self._next_play}"
+        self._said = said
         command = Play(self.leg_id, play_id, **what)
         try:
             return await self._ask(self._plays, play_id, command)
@@ -163,8 +167,8 @@ class Leg:
     def on_report(self, report: Report) -> None:
         """Take a report about this leg or a stream on it."""
         match report:
-            case Happened(kind=kind, at_s=at_s, data=data):
-                self._listener.record(kind, data, at_s=at_s)
+            case Happened():
+                self._take_event(report)
             case PlayEnded():
                 _resolve(self._plays.get(report.play_id), report)
             case StreamEnded():
@@ -178,6 +182,13 @@ class Leg:
                 _resolve(self._removed, report)
             case _:
                 pass  # Answers to requests of the pool itself end there.
+
+    def _take_event(self, report: Happened) -> None:
+        data = report.data
+        if report.kind == "prompt.started":
+            # The worker knows when, control knows what.
+            data = {**self._said, "duration_ms": data.get("duration_ms")}
+        self._listener.record(report.kind, data, at_s=report.at_s)
 
     def _take_digit(self, report: DigitPressed) -> None:
         self._listener.record(

@@ -66,8 +66,13 @@ class CallManager:
         """Take a new call, or refuse it with the reason."""
         facts = _knock_of(invite)
         answer = self._admit(facts)
-        call = Call(self._facts(invite, facts, answer), self._services)
+        early = [t for t in self._early if t.call_id == invite.call_id]
+        now_s = self._services.clock.monotonic_s()
+        began_s = min((trace.at_s for trace in early), default=now_s)
+        call = Call(self._facts(invite, facts, answer), self._services, began_s)
         self._remember(call)
+        for trace in early:
+            call.record_event(sip_event(trace))
         if isinstance(answer, Refused):
             call.refuse(answer, invite)
             self._over(call)
@@ -109,9 +114,6 @@ class CallManager:
     def _remember(self, call: Call) -> None:
         self._calls[call.sid] = call
         self._by_call_id[call.facts.sip_call_id] = call
-        for trace in self._early:
-            if trace.call_id == call.facts.sip_call_id:
-                call.record_event(sip_event(trace))
 
     def _over(self, call: Call) -> None:
         """Count the call among the ended; forget the oldest of them."""

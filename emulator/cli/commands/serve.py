@@ -45,7 +45,8 @@ async def _serve(service: Service, with_bots: bool) -> ExitStatus:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    await service.start()
+    if not await _started(service, stopping):
+        return ExitStatus.OK
     _announce(service)
     bots = [await _start_bot(port) for port in BOT_PORTS] if with_bots else []
     try:
@@ -62,6 +63,20 @@ async def _serve(service: Service, with_bots: bool) -> ExitStatus:
     if cut:
         print(f"{cut} calls did not end in time and were cut", file=sys.stderr)
     return ExitStatus.OK
+
+
+async def _started(service: Service, stopping: asyncio.Event) -> bool:
+    """Start; False when a signal came first, which leaves nothing behind."""
+    start = asyncio.create_task(service.start())
+    signalled = asyncio.create_task(stopping.wait())
+    await asyncio.wait([start, signalled], return_when=asyncio.FIRST_COMPLETED)
+    signalled.cancel()
+    if not start.done():
+        start.cancel()
+        await asyncio.gather(start, return_exceptions=True)
+        return False
+    await start
+    return True
 
 
 async def _start_bot(port: int) -> asyncio.subprocess.Process:

@@ -1,0 +1,104 @@
+"""What offers and answers of a call mean for its RTP leg.
+
+SDP text on the signalling side, ``MediaParams`` on the worker's side; this module is
+where they meet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from emulator.calls.leg import Leg
+from emulator.config import MediaSettings
+from emulator.sdp.description import format_description, parse_description
+from emulator.sdp.negotiation import (
+    AgreedAudio,
+    LocalAudio,
+    answer_offer,
+    make_offer,
+    read_answer,
+)
+from emulator.worker.messages import MediaParams
+
+# Stands in an answer until the worker has opened the real port; never sent.
+_ANY_PORT = 9
+
+
+class CallMedia:
+    """The media of one SIP leg through all its offers and answers.
+
+    Args:
+        own_ip: The address to tell this peer.
+        source_ip: Where its signalling comes from: RTP is accepted from there too.
+    """
+
+    def __init__(
+        self, leg: Leg, settings: MediaSettings, *, own_ip: str, source_ip: str
+    ) -> None:
+        self._leg = leg
+        self._source_ip = source_ip
+        self._local = LocalAudio(own_ip, _ANY_PORT, codecs=settings.codecs)
+
+    async def open(self, offer: str | None) -> str:
+        """Open the RTP port; return our answer, or our offer if the peer made none.
+
+        Raises:
+            NegotiationError: No codec in common; the port is not opened.
+            SdpParseError: The offer is no SDP.
+            WorkerLost, MediaError: There is no port.
+        """
+        if offer is None:
+            await self._open_port(None)
+            return format_description(make_offer(self._local))
+        description = parse_description(offer)
+        _, agreed = answer_offer(description, self._local)
+        await self._open_port(self._params(agreed))
+        answer, _ = answer_offer(description, self._local)
+        return format_description(answer)
+
+    async def _open_port(self, media: MediaParams | None) -> None:
+        self._local = replace(self._local, port=await self._leg.open(media))
+
+    def accept_answer(self, answer: str) -> None:
+        """Apply the peer's answer to our offer.
+
+        Raises:
+            NegotiationError: No codec in common.
+            SdpParseError: It is no SDP.
+        """
+        agreed = read_answer(parse_description(answer), self._local)
+        self._leg.update(self._params(agreed))
+
+    def answer_again(self, offer: str | None) -> str:
+        """Answer a later offer (hold, resume, another address) and apply it.
+
+        Raises:
+            NegotiationError, SdpParseError: Nothing has changed.
+        """
+        local = self._local.next()
+        if offer is None:
+            self._local = local
+            return format_description(make_offer(local))
+        answer, agreed = answer_offer(parse_description(offer), local)
+        self._local = local
+        self._leg.update(self._params(agreed))
+        return format_description(answer)
+
+    def _params(self, agreed: AgreedAudio) -> MediaParams:
+        """Return the worker's view.
+
+        Before the first packet of the peer, only an address that its signalling comes
+        from is trusted: behind a NAT or in a container the SDP names another.
+        """
+        return MediaParams(
+            codec=agreed.codec,
+            payload_type=agreed.payload_type,
+            telephone_event_payload_type=agreed.telephone_event_payload_type,
+            remote_ip=agreed.remote_ip,
+            remote_port=agreed.remote_port,
+            ptime_ms=agreed.ptime_ms,
+            allowed_source_ips=tuple({self._source_ip, agreed.remote_ip}),
+            send=agreed.direction.sends,
+            receive=agreed.direction.receives,
+            send_before_latch=agreed.remote_ip == self._source_ip,
+        )

@@ -1,0 +1,300 @@
+"""One real SIP call from the command line: signalling, sound, and what was heard.
+
+The caller is a phone of its own: our UAC on one side, a media engine in the running
+loop on the other. It shares nothing with the emulator that it calls but the wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from emulator.clock import SystemClock
+from emulator.errors import ConfigError, ExitStatus
+from emulator.events import JsonValue
+from emulator.ids import IdSource
+from emulator.media.capture import Capture
+from emulator.sdp.description import format_description, parse_description
+from emulator.sdp.negotiation import LocalAudio, make_offer, read_answer
+from emulator.sip.endpoint import SipEndpoint
+from emulator.sip.events import (
+    Answered,
+    ByeReceived,
+    Provisional,
+    Rejected,
+    SessionEnded,
+    SessionEvent,
+)
+from emulator.sip.options import SipOptions
+from emulator.sip.session import CallSession, IncomingInvite, OutgoingInvite
+from emulator.sip.uri import NameAddr, parse_sip_uri
+from emulator.worker.local import LocalEngine
+from emulator.worker.messages import (
+    DigitsSent,
+    MediaParams,
+    Play,
+    PlayEnded,
+    Report,
+    SendDigits,
+    StartLeg,
+    UpdateLeg,
+)
+
+LEG = "caller"
+# Away from the emulator's own range, so that both can run on one machine.
+RTP_PORT_MIN, RTP_PORT_MAX = 30000, 39998
+RING_TIMEOUT_S = 60.0
+BYE_DEADLINE_S = 3.0
+# After the audio and digits are sent: time for the last words of an answer.
+LISTEN_AFTER_S = 3.0
+# Without audio to send, and without a wish.
+LISTEN_ONLY_S = 10.0
+CALL_SID_HEADER = "X-Exotel-CallSid"
+
+
+@dataclass(frozen=True)
+class CallPlan:
+    """What to dial and what to do once it is answered.
+
+    Attributes:
+        uri: Request-URI.
+        seconds: Hang up so long after the answer; None: when all is said, and a bit.
+    """
+
+    uri: str
+    caller: str = "caller"
+    headers: tuple[tuple[str, str], ...] = ()
+    wav: Path | None = None
+    digits: str = ""
+    seconds: float | None = None
+    save: Path | None = None
+
+
+@dataclass
+class CallOutcome:
+    """What came of a call.
+
+    Attributes:
+        failure: None when it was answered; else why not, in one line.
+        status: Whose fault a failure is.
+        ended_by: ``caller`` or ``platform``.
+        reason: The Reason header of the platform's BYE.
+        first_audio_ms: From the answer to the first sound that is no silence.
+        stats: Counters of the RTP leg.
+    """
+
+    failure: str | None = None
+    status: ExitStatus = ExitStatus.OK
+    sid: str | None = None
+    ended_by: str = "caller"
+    reason: str = ""
+    heard_s: float = 0.0
+    first_audio_ms: float | None = None
+    stats: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+class Caller:
+    """Places one call.
+
+    Args:
+        on_sid: Told the call's SID as soon as the platform names it.
+    """
+
+    def __init__(self, plan: CallPlan, on_sid: Callable[[str], None]) -> None:
+        self._plan = plan
+        self._on_sid = on_sid
+        self._clock = SystemClock()
+        self._outcome = CallOutcome()
+        self._said: asyncio.Future[None] | None = None
+        self._capture: Capture | None = None
+        self._answered_s = 0.0
+        self._bind_ip = bind_address(plan.uri)
+        self._engine = LocalEngine(
+            bind_ip=self._bind_ip,
+            rtp_port_min=RTP_PORT_MIN,
+            rtp_port_max=RTP_PORT_MAX,
+            clock=self._clock,
+            ids=IdSource(),
+            on_report=self._take_report,
+        )
+        self._endpoint = SipEndpoint(
+            SipOptions(
+                bind_ip=self._bind_ip,
+                port=0,
+                transports=("udp",),
+                user_agent="exotel-emulator call",
+            ),
+            self._clock,
+            IdSource(),
+            on_invite=_refuse,
+        )
+
+    async def run(self) -> CallOutcome:
+        """Place the call and return when it is over.
+
+        Raises:
+            ConfigError: The WAV file cannot be played.
+        """
+        await self._endpoint.start()
+        try:
+            session = self._dial()
+            await self._live(session)
+        finally:
+            self._finish()
+            self._engine.close()
+            await self._endpoint.stop(BYE_DEADLINE_S)
+        return self._outcome
+
+    def _dial(self) -> CallSession:
+        uri = parse_sip_uri(self._plan.uri)
+        own_ip = self._endpoint.advertised_ip_towards(uri.host)
+        self._local = LocalAudio(own_ip, self._engine.add_leg(LEG), codecs=("PCMU",))
+        return self._endpoint.place_call(
+            OutgoingInvite(
+                target=self._plan.uri,
+                from_=NameAddr(f"sip:{self._plan.caller}@{own_ip}"),
+                to=NameAddr(self._plan.uri),
+                sdp=format_description(make_offer(self._local)),
+                headers=self._plan.headers,
+                ring_timeout_s=RING_TIMEOUT_S,
+            )
+        )
+
+    async def _live(self, session: CallSession) -> None:
+        talk: asyncio.Task[None] | None = None
+        try:
+            while True:
+                event = await session.next_event()
+                self._take(event)
+                if isinstance(event, Answered):
+                    talk = asyncio.create_task(self._talk(session))
+                elif isinstance(event, SessionEnded):
+                    return
+        finally:
+            if talk is not None:
+                talk.cancel()
+                await asyncio.gather(talk, return_exceptions=True)
+            session.hang_up()
+
+    def _take(self, event: SessionEvent) -> None:
+        match event:
+            case Provisional():
+                self._note_sid(event.response.headers.get(CALL_SID_HEADER))
+            case Answered():
+                self._note_sid(event.response.headers.get(CALL_SID_HEADER))
+                self._answer(event)
+            case Rejected():
+                self._fail(event)
+            case ByeReceived(reason=reason):
+                self._outcome.ended_by = "platform"
+                self._outcome.reason = "; ".join(reason)
+            case SessionEnded(cause=cause, detail=detail):
+                self._note_end(cause.value, detail)
+            case _:
+                pass  # Nothing else happens to a call of ours without our asking.
+
+    def _note_sid(self, sid: str | None) -> None:
+        if sid and self._outcome.sid is None:
+            self._outcome.sid = sid
+            self._on_sid(sid)
+
+    def _answer(self, event: Answered) -> None:
+        self._answered_s = self._clock.monotonic_s()
+        agreed = read_answer(parse_description(event.sdp or ""), self._local)
+        media = MediaParams(
+            codec=agreed.codec,
+            payload_type=agreed.payload_type,
+            telephone_event_payload_type=agreed.telephone_event_payload_type,
+            remote_ip=agreed.remote_ip,
+            remote_port=agreed.remote_port,
+            ptime_ms=agreed.ptime_ms,
+            send_before_latch=True,
+        )
+        self._engine.send(UpdateLeg(LEG, media))
+        self._capture = self._engine.capture(LEG)
+        self._engine.send(StartLeg(LEG))
+
+    def _fail(self, event: Rejected) -> None:
+        why = "; ".join(
+            event.response.headers.all("Warning") + event.response.headers.all("Reason")
+        )
+        self._outcome.failure = f"{event.status} {event.reason_phrase}" + (
+            f": {why}" if why else ""
+        )
+        # A 4xx is about what was dialled or how; 5xx and 6xx are the platform's word.
+        wrong_call = 400 <= event.status < 500
+        self._outcome.status = ExitStatus.USAGE if wrong_call else ExitStatus.INTERNAL
+
+    def _note_end(self, cause: str, detail: str) -> None:
+        if not self._answered_s and self._outcome.failure is None:
+            self._outcome.failure = f"{cause}: {detail}" if detail else cause
+            self._outcome.status = ExitStatus.INTERNAL
+
+    async def _talk(self, session: CallSession) -> None:
+        """Say the audio, press the digits, listen, hang up."""
+        limit_s = self._plan.seconds
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._speak()
+                await asyncio.sleep(self._listen_s())
+        except TimeoutError:
+            pass  # The wish of ``seconds``.
+        session.hang_up()
+
+    def _listen_s(self) -> float:
+        if self._plan.seconds is not None:
+            return self._plan.seconds
+        spoke = self._plan.wav is not None or self._plan.digits
+        return LISTEN_AFTER_S if spoke else LISTEN_ONLY_S
+
+    async def _speak(self) -> None:
+        if self._plan.wav is not None:
+            play = Play(LEG, "wav", path=str(self._plan.wav))
+            await self._until_said(play)
+        if self._plan.digits:
+            await self._until_said(SendDigits(LEG, self._plan.digits))
+
+    async def _until_said(self, command: Play | SendDigits) -> None:
+        self._said = asyncio.get_running_loop().create_future()
+        self._engine.send(command)
+        await self._said
+
+    def _take_report(self, report: Report) -> None:
+        if self._said is None or self._said.done():
+            return
+        if isinstance(report, PlayEnded) and report.outcome == "failed":
+            error = ConfigError(f"{self._plan.wav}: cannot be played: {report.error}")
+            self._outcome.failure, self._outcome.status = str(error), ExitStatus.USAGE
+            self._said.set_result(None)
+        elif isinstance(report, (PlayEnded, DigitsSent)):
+            self._said.set_result(None)
+
+    def _finish(self) -> None:
+        """Write down what was heard."""
+        if self._capture is None:
+            return
+        self._outcome.stats = self._engine.stats(LEG)
+        self._outcome.heard_s = self._capture.duration_s
+        first_s = self._capture.first_sound_s
+        if first_s is not None:
+            self._outcome.first_audio_ms = (first_s - self._answered_s) * 1000
+        if self._plan.save is not None:
+            self._capture.save(str(self._plan.save))
+
+
+def bind_address(uri: str) -> str:
+    """Return the address to bind: loopback towards loopback, else every one."""
+    host = parse_sip_uri(uri).host
+    if host == "localhost":
+        return "127.0.0.1"
+    try:
+        return "127.0.0.1" if ipaddress.ip_address(host).is_loopback else "0.0.0.0"
+    except ValueError:
+        return "0.0.0.0"
+
+
+def _refuse(invite: IncomingInvite) -> None:
+    invite.session.reject(486)

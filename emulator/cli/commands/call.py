@@ -1,0 +1,175 @@
+"""``call``: place a real SIP call, print its timeline and what was heard."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from emulator.cli.caller import Caller, CallOutcome, CallPlan
+from emulator.cli.timeline import follow, format_entry
+from emulator.errors import ConfigError, ExitStatus
+from emulator.sip.errors import SipParseError
+from emulator.sip.uri import parse_sip_uri
+
+# After the call, for the last entries of its timeline.
+TIMELINE_DEADLINE_S = 5.0
+_HEADER = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)\s*:\s*([^\r\n\0]*)")
+_DIGITS = re.compile(r"[0-9*#A-Da-d]*")
+
+
+def run(
+    *,
+    did: str,
+    target: str,
+    wav: Path | None,
+    dtmf: str | None,
+    headers: list[str],
+    seconds: float | None,
+    save: Path | None,
+    caller: str,
+    api: str,
+    token: str | None,
+) -> ExitStatus:
+    """Place the call; the status says whose fault a failure is."""
+    plan = CallPlan(
+        uri=_uri(did, target),
+        caller=caller,
+        headers=tuple(_header(text) for text in headers),
+        wav=_readable(wav),
+        digits=_digits(dtmf or ""),
+        seconds=seconds,
+        save=_writable(save),
+    )
+    return asyncio.run(_place(plan, api, token))
+
+
+async def _place(plan: CallPlan, api: str, token: str | None) -> ExitStatus:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with httpx.AsyncClient(base_url=api, headers=headers) as client:
+        outcome, entries = await place_call(plan, client)
+    print_outcome(outcome)
+    return verdict(outcome, entries)
+
+
+async def place_call(
+    plan: CallPlan, client: httpx.AsyncClient
+) -> tuple[CallOutcome, list[dict[str, Any]]]:
+    """Place a call, print its timeline meanwhile, return what came of it.
+
+    Args:
+        client: Speaks to the emulator's HTTP listener; the timeline comes from there.
+    """
+    print(f"calling {plan.uri}", flush=True)
+    async with _timeline_printer(client) as printer:
+        caller = Caller(plan, on_sid=printer.follow)
+        outcome = await caller.run()
+    return outcome, printer.entries
+
+
+class _TimelinePrinter:
+    """Follows one call over the API and prints what happens."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.entries: list[dict[str, Any]] = []
+        self._client = client
+        self._task: asyncio.Task[None] | None = None
+
+    def follow(self, sid: str) -> None:
+        """Begin to print the timeline of ``sid``."""
+        self._task = asyncio.create_task(self._print(sid))
+
+    async def _print(self, sid: str) -> None:
+        try:
+            async for entry in follow(self._client, sid):
+                self.entries.append(entry)
+                print(format_entry(entry), flush=True)
+        except httpx.HTTPError as error:
+            why = str(error) or type(error).__name__
+            print(f"no timeline from {self._client.base_url} (--api, --token): {why}")
+
+    async def finish(self) -> None:
+        """Print the rest, for as long as that takes within the deadline."""
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=TIMELINE_DEADLINE_S)
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _timeline_printer(
+    client: httpx.AsyncClient,
+) -> AsyncIterator[_TimelinePrinter]:
+    printer = _TimelinePrinter(client)
+    try:
+        yield printer
+    finally:
+        await printer.finish()
+
+
+def print_outcome(outcome: CallOutcome) -> None:
+    """Print what was heard, or why nothing was."""
+    if outcome.failure is not None:
+        print(f"the call failed: {outcome.failure}")
+        return
+    first = (
+        "no sound"
+        if outcome.first_audio_ms is None
+        else f"first sound {outcome.first_audio_ms:.0f} ms after the answer"
+    )
+    print(f"heard {outcome.heard_s:.2f} s of audio, {first}")
+    received = outcome.stats["received"]
+    assert isinstance(received, Mapping)
+    print(
+        f"rtp: {received['packets']} packets received, {received['lost']} lost, "
+        f"jitter {received['jitter_ms']} ms"
+    )
+    reason = f": {outcome.reason}" if outcome.reason else ""
+    print(f"ended by the {outcome.ended_by}{reason}")
+
+
+def verdict(outcome: CallOutcome, entries: list[dict[str, Any]]) -> ExitStatus:
+    """Return whose fault it was: the bot's when its stream could not be opened."""
+    if outcome.failure is not None:
+        return outcome.status
+    failed = any(entry["kind"] == "stream.failed" for entry in entries)
+    return ExitStatus.CHECK_FAILED if failed else ExitStatus.OK
+
+
+def _uri(did: str, target: str) -> str:
+    uri = did if did.lower().startswith(("sip:", "sips:")) else f"sip:{did}@{target}"
+    try:
+        parse_sip_uri(uri)
+    except SipParseError as error:
+        raise ConfigError(f"{uri!r} cannot be dialled: {error}") from error
+    return uri
+
+
+def _header(text: str) -> tuple[str, str]:
+    match = _HEADER.fullmatch(text.strip())
+    if match is None:
+        raise ConfigError(f"--header {text!r}: write it as 'X-UUI: 7'")
+    return match[1], match[2]
+
+
+def _digits(text: str) -> str:
+    if _DIGITS.fullmatch(text) is None:
+        raise ConfigError(f"--dtmf {text!r}: only 0-9, *, # and A-D can be pressed")
+    return text.upper()
+
+
+def _readable(path: Path | None) -> Path | None:
+    if path is not None and not path.is_file():
+        raise ConfigError(f"--wav {path}: there is no such file")
+    return path
+
+
+def _writable(path: Path | None) -> Path | None:
+    if path is not None and not path.parent.is_dir():
+        raise ConfigError(f"--save {path}: there is no directory {path.parent}")
+    return path
