@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
 
 SAMPLE_BYTES = 2
+# The documented minimum of one message, and a multiple of its 320 (200 ms at 8 kHz).
+MESSAGE_BYTES = 3200
 
 
 class Socket(Protocol):
     """The part of a WebSocket connection that a bot uses."""
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The TCP connection, for bots that mistreat it."""
 
     async def send(self, message: str | bytes) -> None:
         """Send one text or binary message."""
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close with a code and a reason."""
+
+    async def wait_closed(self) -> None:
+        """Return when the connection is gone."""
 
 
 class Bot:
@@ -33,7 +45,12 @@ class Bot:
         sample_rate_hz: Of the audio both ways: int16 little-endian mono.
         custom_parameters: Of the URL and the call's SIP headers.
         directory: Where a bot that writes files shall do so.
+        refuses_with: HTTP status for a bot that does not even take the call.
+        answers_after_s: How long such a bot lets the upgrade wait.
     """
+
+    refuses_with: ClassVar[int | None] = None
+    answers_after_s: ClassVar[float] = 0.0
 
     def __init__(self, socket: Socket, directory: Path) -> None:
         self.socket = socket
@@ -65,9 +82,14 @@ class Bot:
     # -- verbs
 
     async def play(self, audio: bytes) -> None:
-        """Send samples to be heard after what was sent before."""
+        """Send samples, in one message, to be heard after what was sent before."""
         payload = base64.b64encode(audio).decode("ascii")
         await self.send_event("media", media={"payload": payload})
+
+    async def speak(self, audio: bytes) -> None:
+        """Send samples in messages short enough that a clear cuts soon."""
+        for start in range(0, len(audio), MESSAGE_BYTES):
+            await self.play(audio[start : start + MESSAGE_BYTES])
 
     async def mark(self, name: str) -> None:
         """Ask to be told when everything sent so far has been heard."""
@@ -83,8 +105,8 @@ class Bot:
 
     async def send_event(self, event: str, **body: Any) -> None:
         """Send any message of the protocol."""
-        message = {"event": event, "stream_sid": self.stream_sid, **body}
+        await self.send_json(event=event, stream_sid=self.stream_sid, **body)
+
+    async def send_json(self, **message: Any) -> None:
+        """Send any JSON object."""
         await self.socket.send(json.dumps(message))
-
-
-BotFactory: TypeAlias = Callable[[Socket, Path], Bot]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import errno
@@ -14,6 +15,7 @@ from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 from emulator.bots import BOTS
 from emulator.bots.base import Bot
@@ -24,6 +26,8 @@ logger = logging.getLogger("emulator.bots")
 Report = Callable[[str], None]
 # The platform never sends more than a chunk of audio and its envelope.
 MAX_MESSAGE_BYTES = 1 << 20
+# A caller that does not answer a close is left so soon, or no bot could be stopped.
+CLOSE_TIMEOUT_S = 1.0
 
 
 class RunningBot:
@@ -75,14 +79,28 @@ async def serve_bot(
         ListenError: The port cannot be had.
         KeyError: There is no bot of that name.
     """
-    factory = BOTS[name]
+    kind = BOTS[name]
     where = directory if directory is not None else Path()
 
     async def talk(socket: ServerConnection) -> None:
-        await _Conversation(factory(socket, where), socket, report).run()
+        await _Conversation(kind(socket, where), socket, report).run()
+
+    async def answer(socket: ServerConnection, request: Request) -> Response | None:
+        await asyncio.sleep(kind.answers_after_s)
+        if kind.refuses_with is None:
+            return None
+        report(f"refused {request.path} with {kind.refuses_with}")
+        return socket.respond(kind.refuses_with, f"{name} takes no calls\n")
 
     try:
-        server = await serve(talk, host, port, max_size=MAX_MESSAGE_BYTES)
+        server = await serve(
+            talk,
+            host,
+            port,
+            process_request=answer,
+            max_size=MAX_MESSAGE_BYTES,
+            close_timeout=CLOSE_TIMEOUT_S,
+        )
     except OSError as error:
         raise _listen_error(host, port, error) from error
     return RunningBot(server)
