@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from emulator.clock import Clock
-from emulator.errors import LocalProtocolError
+from emulator.errors import LocalProtocolError, TransportError
 from emulator.events import JsonValue
 from emulator.ids import IdSource
 from emulator.media.capture import Capture
@@ -65,11 +65,11 @@ class LocalEngine:
         """Open a leg and return its RTP port.
 
         Raises:
-            LocalProtocolError: There is no free port, or such a leg is there.
+            TransportError: There is no free port, or such a leg is there.
         """
         self._engine.handle(AddLeg(leg_id, "", media))
         if leg_id not in self._ports:
-            raise LocalProtocolError(f"leg {leg_id}: {self._failure}")
+            raise TransportError(f"leg {leg_id}: {self._failure}")
         return self._ports.pop(leg_id)
 
     def send(self, command: Command) -> None:
