@@ -61,7 +61,8 @@ class Playout:
         # Marks behind the last byte of the frame that is being played now.
         self._due: list[Mark] = []
         self._is_playing = False
-        self._dry_slots = 0
+        # The silence before the first audio is no hole, however short.
+        self._dry_slots = GAP_LIMIT_MS
         self.queued_bytes = 0
         self.peak_bytes = 0
         self.dropped_bytes = 0
