@@ -92,7 +92,9 @@ class Applet(BaseModel):
         EMPTY_EXIT_STAYS: An empty exit leaves the call open (streaming spec §4.0).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, defer_build=True
+    )
 
     EXITS: ClassVar[tuple[str, ...]] = ("next",)
     WITHOUT_CALLER: ClassVar[WithoutCaller] = WithoutCaller.PASS_OVER

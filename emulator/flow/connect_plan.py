@@ -106,7 +106,7 @@ class ConnectAnswer(Answer):
     max_conversation_duration: Annotated[float, Field(gt=0)] | None = None
     music_on_hold: _Music | None = None
     start_call_playback: _StartPlayback | None = None
-    parallel_ringing: _Parallel = _Parallel()
+    parallel_ringing: _Parallel | None = None
     dial_passthru_event_url: WebUrl | None = None
     custom_params: str = ""
 
@@ -115,10 +115,11 @@ class ConnectAnswer(Answer):
         headers, notes = sip_headers(self.custom_params)
         destinations, strange = _usable(self._wanted())
         ringing = self.parallel_ringing
-        limit = min(ringing.max_parallel_attempts, MAX_PARALLEL)
+        is_parallel = ringing is not None and ringing.activate
+        limit = ringing.max_parallel_attempts if ringing else MAX_PARALLEL
         return ConnectPlan(
             destinations=destinations,
-            parallel=limit if ringing.activate else 1,
+            parallel=min(limit, MAX_PARALLEL) if is_parallel else 1,
             ring_s=self.max_ringing_duration,
             talk_s=self.max_conversation_duration,
             caller_id=self.outgoing_phone_number,

@@ -133,7 +133,7 @@ def is_speakable(text: str) -> bool:
 class RecordOptions(BaseModel):
     """``record: {channels: dual, format: mp3}`` (streaming spec §6)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     channels: Literal["single", "dual"] = "single"
     format: Literal["mp3", "mp3_hq", "raw"] = "mp3"
@@ -150,7 +150,7 @@ class Audible(BaseModel):
     A text without a speakable word, such as the manual's ``...``, is a short silence.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     text: SpokenText | None = None
     file: AudioPath | None = None

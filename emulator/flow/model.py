@@ -59,7 +59,7 @@ APPLETS: dict[str, type[Applet]] = {
 class FlowHead(BaseModel):
     """A flow file but for its applets."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     flow: FlowName
     app_id: AppId

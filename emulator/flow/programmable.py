@@ -27,7 +27,7 @@ M = TypeVar("M", bound="Answer")
 class Answer(BaseModel):
     """A JSON answer; what it does not know is ignored, as the platform does."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class AnswerError(Exception):
