@@ -146,7 +146,7 @@ class UserAgent:
             request = request.received_from(source.ip, source.port)
             reply_to = reply_target(request, source)
         except SipParseError:
-            return []
+            reply_to = source.as_target()
         response = tolerant_response(self._party, request, error)
         return [SendMessage(response, reply_to, None)]
 

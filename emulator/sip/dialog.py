@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
+from emulator.ids import BRANCH_MAGIC_COOKIE
 from emulator.sip.address import Target, Transport
 from emulator.sip.errors import SipParseError
 from emulator.sip.headers import Headers
@@ -144,6 +145,11 @@ def _is_loose(route: NameAddr) -> bool:
     return "lr" in route.sip_uri.params
 
 
+def is_rfc3261(request: Request) -> bool:
+    """Say whether the sender knows RFC 3261's branches."""
+    return (request.via.branch or "").startswith(BRANCH_MAGIC_COOKIE)
+
+
 def routes_of(
     message: Request | Response, *, reverse: bool = False
 ) -> tuple[NameAddr, ...]:
@@ -157,11 +163,17 @@ def routes_of(
 def contact_uri(message: Request | Response) -> str:
     """Return the remote target that a dialog-forming message names.
 
+    An RFC 2543 caller, known by a branch without the magic cookie, may leave it out;
+    then From has to do.
+
     Raises:
         SipParseError: It names none, or no SIP URI.
     """
-    if not message.contacts:
+    if message.contacts:
+        contact = message.contacts[0]
+    elif isinstance(message, Request) and not is_rfc3261(message):
+        contact = message.from_
+    else:
         raise SipParseError("no Contact")
-    contact = message.contacts[0]
     _ = contact.sip_uri
     return contact.uri

@@ -197,17 +197,16 @@ class SipEndpoint:
     # --- messages and timers in ---
 
     def _receive(self, data: bytes, source: SourceAddress) -> None:
+        message = None
         try:
             message = parse_message(data, max_headers=self._options.limits.max_headers)
+            self._trace_received(message, source)
+            self._perform(self._agent.receive(message, source))
         except SipParseError as error:
             logger.info("%s from %s", error, source)
             self._perform(self._agent.receive_malformed(error, source))
-            return
-        try:
-            self._trace_received(message, source)
-            self._perform(self._agent.receive(message, source))
         except Exception:
-            logger.exception("handling %s from %s failed", message.summary, source)
+            logger.exception("handling a message from %s failed", source)
             if isinstance(message, Request):
                 self._perform(self._agent.fail(message))
 

@@ -139,7 +139,7 @@ class Request(_Message):
         text = self.headers.get("Max-Forwards")
         if text is None:
             return 70
-        if not text.isascii() or not text.isdigit() or len(text) > 3:
+        if not text.isascii() or not text.isdigit() or len(text) > 10:
             raise SipParseError(f"bad Max-Forwards {text[:20]!r}")
         if int(text) > MAX_MAX_FORWARDS:
             raise SipParseError(f"Max-Forwards {text} is above {MAX_MAX_FORWARDS}")
@@ -185,8 +185,12 @@ class Response(_Message):
 
     @property
     def summary(self) -> str:
-        """The status line without the version, with the method that it answers."""
-        return f"{self.status} {self.reason_phrase} ({self.cseq.method})"
+        """The status line without the version, with the method that it answers.
+
+        It holds for the answer to a malformed request too, which echoes its CSeq.
+        """
+        method = (self.headers.get("CSeq") or "").rpartition(" ")[2]
+        return f"{self.status} {self.reason_phrase} ({method})"
 
     def to_bytes(self) -> bytes:
         """Return the message as it goes on the wire."""
@@ -205,48 +209,64 @@ def parse_message(data: bytes, *, max_headers: int = MAX_HEADERS) -> Message:
         SipParseError: With the request attached when it can be answered.
     """
     head, separator, rest = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
+    if not separator:
+        head = head.rstrip(b"\r\n")
     text = head.decode("utf-8", "surrogateescape")
     if "\n " in text or "\n\t" in text:
         text = _FOLD.sub(" ", text)
     lines = text.split("\r\n")
+    error = None
     if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
-        raise SipParseError("a line does not end with CRLF")
-    if "\0" in text:
-        raise SipParseError("NUL in a header field")
-    if len(lines) > max_headers:
-        raise SipParseError(f"more than {max_headers} header fields", status=513)
-    items, length_texts = _header_items(lines)
+        error = SipParseError("a line does not end with CRLF")
+        # What stays must not carry line ends into the answer.
+        lines = [line for line in lines if "\r" not in line and "\n" not in line]
+    elif len(lines) > max_headers:
+        error = SipParseError(f"more than {max_headers} header fields", status=513)
+        del lines[max_headers:]
+    elif not separator:
+        error = SipParseError("no empty line after the header fields")
+    items, length_texts, line_error = _header_items(lines)
     body, length_error = _body_of(rest, length_texts)
-    message = _start(lines[0], Headers.of_canonical(items), body)
+    message = _start(lines[0] if lines else "", Headers.of_canonical(items), body)
+    error = error or line_error or length_error
     try:
-        if not separator:
-            raise SipParseError("no empty line after the header fields")
-        if length_error:
-            raise SipParseError(length_error)
+        if error is not None:
+            raise error
         _check(message)
-    except SipParseError as error:
-        raise _answerable(error, message) from None
+    except SipParseError as broken:
+        if isinstance(message, Request):
+            broken.request = message
+        raise
     return message
 
 
-def _header_items(lines: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
-    """Return the fields without Content-Length, and every Content-Length."""
+def _header_items(
+    lines: list[str],
+) -> tuple[list[tuple[str, str]], list[str], SipParseError | None]:
+    """Return the fields without Content-Length, every Content-Length, and the error.
+
+    Good lines beside a bad one are kept: the 400 needs them.
+    """
     items: list[tuple[str, str]] = []
     lengths: list[str] = []
+    error = None
     for line in islice(lines, 1, None):
         name, colon, value = line.partition(":")
-        if not colon:
-            raise SipParseError(f"no colon in header line {line[:40]!r}")
-        canonical = canonical_name(name)
+        try:
+            canonical = canonical_name(name if colon else "")
+        except SipParseError:
+            error = SipParseError(f"bad header line {line[:40]!r}")
+            continue
         if canonical == "Content-Length":
             lengths.append(value.strip())
         else:
             items.append((canonical, value.strip(" \t")))
-    return items, lengths
+    return items, lengths, error
 
 
 def _start(line: str, headers: Headers, body: bytes) -> Message:
     """Read the start line; a bad one is answered when it looks like a request."""
+    line = line.rstrip(" \t")
     found = _REQUEST_LINE.fullmatch(line)
     if found is not None:
         method, uri, version = found.groups()
@@ -263,19 +283,22 @@ def _start(line: str, headers: Headers, body: bytes) -> Message:
     raise error
 
 
-def _body_of(rest: bytes, length_texts: list[str]) -> tuple[bytes, str]:
+def _body_of(
+    rest: bytes, length_texts: list[str]
+) -> tuple[bytes, SipParseError | None]:
     """Return the body, or nothing and what is wrong with Content-Length."""
     if not length_texts:
-        return rest, ""
+        return rest, None
     text = length_texts[0]
     if len(length_texts) > 1:
-        return b"", "more than one Content-Length"
+        return b"", SipParseError("more than one Content-Length")
     if not text.isascii() or not text.isdigit() or len(text) > 9:
-        return b"", f"bad Content-Length {text[:20]!r}"
+        return b"", SipParseError(f"bad Content-Length {text[:20]!r}")
     length = int(text)
     if length > len(rest):
-        return b"", f"Content-Length {length}, but {len(rest)} bytes follow"
-    return rest[:length], ""
+        what = f"Content-Length {length}, but {len(rest)} bytes follow"
+        return b"", SipParseError(what)
+    return rest[:length], None
 
 
 def _check(message: Message) -> None:
@@ -291,9 +314,3 @@ def _check(message: Message) -> None:
             raise SipParseError(
                 f"CSeq method {cseq.method} in a {message.method} request"
             )
-
-
-def _answerable(error: SipParseError, message: Message) -> SipParseError:
-    if isinstance(message, Request):
-        error.request = message
-    return error

@@ -221,6 +221,8 @@ def parse_params(text: str) -> Params:
     Raises:
         SipParseError: Bad syntax, or a name that appears twice (RFC 3261 §7.3.1).
     """
+    if not text:
+        return NO_PARAMS
     if not _ODD_IN_PARAMS.search(text):
         return _split_params(text)
     params: dict[str, str | None] = {}
@@ -228,7 +230,7 @@ def parse_params(text: str) -> Params:
     while position < len(text):
         found = _PARAM.match(text, position)
         if found is None:
-            if not text[position:].strip("; \t"):
+            if text[position:].strip() in {"", ";"}:
                 break
             raise SipParseError(f"bad parameters {text!r}")
         name, value = found.groups()
@@ -243,15 +245,15 @@ def parse_params(text: str) -> Params:
 def _split_params(text: str) -> Params:
     """Read parameters that hold neither quotes nor white space."""
     params: dict[str, str | None] = {}
-    for part in text.split(";"):
+    # One semicolon too many at the end is common and harmless.
+    for part in text.removesuffix(";").split(";"):
         name, equals, value = part.partition("=")
         name = name.lower()
         if name in params:
             raise SipParseError(f"parameter {name!r} appears twice")
-        if name:
-            params[name] = value if equals else None
-        elif equals:
+        if not name:
             raise SipParseError(f"bad parameters {text!r}")
+        params[name] = value if equals else None
     return params
 
 

@@ -214,7 +214,8 @@ class World:
 def short(message: Message) -> str:
     if isinstance(message, Request):
         return message.method
-    return f"{message.status} {message.cseq.method}"
+    method = (message.headers.get("CSeq") or "").rpartition(" ")[2]
+    return f"{message.status} {method}"
 
 
 def lose_first(*summaries: str) -> Loss:
