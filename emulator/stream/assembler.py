@@ -22,6 +22,8 @@ class Opcode(IntEnum):
     PONG = 0xA
 
 
+# Plain numbers for the hot path: an enum's comparison costs ten times as much.
+_TEXT = 0x1
 _FIRST_CONTROL = 0x8
 # A message of empty fragments would never reach the size limit.
 MAX_FRAGMENTS = 100_000
@@ -76,6 +78,8 @@ class MessageAssembler:
         Returns:
             A text message as valid UTF-8, another whole thing, or None.
         """
+        if opcode == _TEXT and fin and not reserved and self._opcode is None:
+            return self._text(payload)  # Nearly every message is one such frame.
         if reserved:
             return Violation(1002, "reserved bit set without an extension")
         if opcode >= _FIRST_CONTROL:
@@ -101,7 +105,7 @@ class MessageAssembler:
     def _data(self, fin: bool, payload: bytes) -> Assembled:
         self._size_bytes += len(payload)
         if self._size_bytes > self._max_bytes:
-            return Violation(1009, f"message over {self._max_bytes} bytes")
+            return self._too_big()
         if not fin or self._fragments:
             self._fragments.append(payload)
         if not fin:
@@ -113,7 +117,15 @@ class MessageAssembler:
         opcode, self._opcode, self._size_bytes = self._opcode, None, 0
         if opcode is Opcode.BINARY:
             return Binary(len(payload), payload[:_BINARY_HEAD_BYTES])
+        return self._text(payload)
+
+    def _text(self, payload: bytes) -> bytes | Violation:
+        if len(payload) > self._max_bytes:
+            return self._too_big()
         return payload if is_utf8(payload) else Violation(1007, "invalid UTF-8")
+
+    def _too_big(self) -> Violation:
+        return Violation(1009, f"message over {self._max_bytes} bytes")
 
 
 def is_utf8(payload: bytes) -> bool:

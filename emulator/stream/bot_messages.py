@@ -76,6 +76,9 @@ class BotMessageReader:
         message = self._parse(text)
         if message is None:
             return None
+        payload = self._documented_payload(message)
+        if payload is not None:
+            return self._read_payload(payload, text)
         event = self._get(message, "event")
         read_body = _BODY_READERS.get(event) if isinstance(event, str) else None
         if read_body is None:
@@ -99,6 +102,21 @@ class BotMessageReader:
             return message
         self._note("message.object", text)
         return None
+
+    def _documented_payload(self, message: Mapping[str, Any]) -> str | None:
+        """Return the payload of media that is exactly as documented.
+
+        Nearly every message is, 50 a second and call: a short way past the checks.
+        """
+        if len(message) != 3 or message.get("stream_sid") != self._sid:
+            return None
+        body = message.get("media")
+        if message.get("event") != "media" or not self._two_way:
+            return None
+        if not isinstance(body, dict) or len(body) != 1:
+            return None
+        payload = body.get("payload")
+        return payload if isinstance(payload, str) else None
 
     def _get(self, mapping: Mapping[str, Any], key: str) -> Any:
         """Return a value by name, in any case, as Go matches names (§2.1)."""
@@ -161,6 +179,9 @@ class BotMessageReader:
         if not isinstance(payload, str):
             self._note("media.payload", text)
             return None
+        return self._read_payload(payload, text)
+
+    def _read_payload(self, payload: str, text: bytes) -> bytes | None:
         audio = self._decode(payload)
         if audio is None:
             self._note("media.base64", text)

@@ -139,6 +139,7 @@ class StreamClient:
     def close(self, reason: str) -> None:
         """End the stream: ``callended`` (the caller is gone) or ``stopped``."""
         if self._state is _State.CONNECTING and self._task is not None:
+            self._state = _State.CLOSING
             self._end(_Ending("cancelled", "user"))
             self._task.cancel()
         elif reason == "callended":
@@ -200,6 +201,8 @@ class StreamClient:
 
     def link_opened(self) -> None:
         """Say connected and start before anything is read."""
+        if self._state is not _State.CONNECTING:
+            return  # Closed in the same instant; the task is about to hear of it.
         self._opened_at_s = self._clock.monotonic_s()
         self._state = _State.OPEN
         handshake_ms = (self._opened_at_s - self._dialled_at_s) * 1000

@@ -121,6 +121,7 @@ class BotLink:
         self._assembler = MessageAssembler(options.max_message_bytes)
         self._transport: WSTransport | None = None
         self._sock: socket.socket | None = None
+        self._deadline: asyncio.Timeout | None = None
         self._timers: set[asyncio.TimerHandle] = set()
         self._slice_began_s = 0.0
         self._slice_frames = 0
@@ -140,7 +141,8 @@ class BotLink:
         """
         connector = Connector(self._url.host, self._url.port)
         try:
-            async with asyncio.timeout(self._options.handshake_timeout_s):
+            async with asyncio.timeout(self._options.handshake_timeout_s) as deadline:
+                self._deadline = deadline
                 context = await self._tls_context()
                 self._sock = await connector.connect()
                 await self._upgrade(self._sock, context)
@@ -201,6 +203,9 @@ class BotLink:
             return
         try:
             await self._transport.wait_disconnected()
+        except asyncio.CancelledError:
+            self._transport.disconnect(graceful=False)
+            raise
         except WSProtocolError as error:
             raise BotBrokeFraming(_number(error.code), str(error)) from error
 
@@ -246,7 +251,12 @@ class BotLink:
     # -- what picows tells
 
     def connected(self, transport: WSTransport) -> None:
-        """The upgrade succeeded."""
+        """The upgrade succeeded, unless the deadline passed in the same instant."""
+        assert self._deadline is not None
+        if self._deadline.expired():
+            transport.disconnect(graceful=False)
+            return
+        self._deadline.reschedule(None)
         self._transport = transport
         high = min(WRITE_HIGH_WATER_BYTES, self._options.max_write_buffer_bytes // 2)
         transport.underlying_transport.set_write_buffer_limits(high=high)
