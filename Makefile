@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run demo test test-fast style types bench clean
+.PHONY: run demo test test-fast style types clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -20,8 +20,18 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[speech,dev]'
 	@touch $@
 
+run: $(VENV)/.run
+	exotel-emulator serve --with-bots
+
+demo: $(VENV)/.run
+	exotel-emulator demo
+
 test: $(VENV)/.dev
+	@tests/install-peers
 	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.dev
+	$(BIN)/python -m pytest -m 'not slow'
 
 style: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -119,8 +119,7 @@ class FlowDriver:
             case Hangup():
                 return Done()
             case _:
-                # The loader refuses flows that need more than CAPABILITIES.
-                raise LocalProtocolError(f"nobody carries out {type(verb).__name__}")
+                raise _not_ours(verb)
 
     # Prompts.
 
@@ -141,6 +140,8 @@ class FlowDriver:
                 return await self._play_on_leg(
                     {"silence_ms": source.duration_ms}, silence_ms=source.duration_ms
                 )
+            case _:
+                raise _not_ours(source)
 
     async def _say(self, text: str) -> PlayResult:
         speech = self._services.speech
@@ -189,6 +190,11 @@ class FlowDriver:
             options=settings.stream.model_dump(),
         )
         return _stream_result(await self._leg.stream(command))
+
+
+def _not_ours(asked: object) -> LocalProtocolError:
+    """The loader refuses flows that need more than ``CAPABILITIES``."""
+    return LocalProtocolError(f"nobody carries out {type(asked).__name__}")
 
 
 def _stream_result(ended: worker.StreamEnded) -> StreamResult:

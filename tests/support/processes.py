@@ -57,7 +57,9 @@ class Process:
                 self.lines.append(line.rstrip("\n"))
                 self._news.notify_all()
 
-    def wait_for(self, pattern: str, deadline_s: float = START_DEADLINE_S) -> re.Match[str]:
+    def wait_for(
+        self, pattern: str, deadline_s: float = START_DEADLINE_S
+    ) -> re.Match[str]:
         """Return the first line that matches; fail with all output when none does."""
         expression = re.compile(pattern)
         end_s = time.monotonic() + deadline_s
@@ -69,8 +71,10 @@ class Process:
                         return match
                     seen += 1
                 left_s = end_s - time.monotonic()
-                if left_s <= 0 or self._child.poll() is not None and not (
-                    self._reader.is_alive()
+                if (
+                    left_s <= 0
+                    or self._child.poll() is not None
+                    and not (self._reader.is_alive())
                 ):
                     raise AssertionError(f"no {pattern!r} in:\n{self.output}")
                 self._news.wait(min(left_s, 0.1))
@@ -99,7 +103,10 @@ class Process:
 
 
 def run(
-    *command: str, cwd: Path, deadline_s: float = 60.0, env: dict[str, str] | None = None
+    *command: str,
+    cwd: Path,
+    deadline_s: float = 60.0,
+    env: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(

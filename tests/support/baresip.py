@@ -1,0 +1,61 @@
+"""baresip as a test's phone: a configuration, a call, and what it heard."""
+
+from __future__ import annotations
+
+import wave
+from array import array
+from pathlib import Path
+
+from emulator.cli import signals
+
+MODULES = Path("/usr/lib/baresip/modules")
+_CONFIG = """\
+poll_method epoll
+sip_listen 127.0.0.1:0
+sip_trans_def udp
+audio_player aubridge,nil
+audio_source {source}
+audio_alert aubridge,nil
+ausrc_srate 8000
+auplay_srate 8000
+ausrc_channels 1
+auplay_channels 1
+snd_path {directory}
+rtp_ports 40000-49999
+module_path {modules}
+module g711.so
+module aubridge.so
+module aufile.so
+module sndfile.so
+module_app account.so
+module_app menu.so
+"""
+_ACCOUNT = "<sip:{user}@127.0.0.1>;regint=0;audio_codecs={codec};answermode=auto\n"
+
+
+def configure(
+    directory: Path,
+    *,
+    user: str = "phone",
+    codec: str = "pcmu",
+    tone_hz: float = 440.0,
+) -> Path:
+    """Write the configuration of a phone that hums; what it hears is saved."""
+    place = directory / "baresip"
+    place.mkdir()
+    hum = directory / "hum.wav"
+    signals.write_wav(hum, signals.make_tone(tone_hz, 60.0, 8000), 8000)
+    source = f"aufile,{hum}"
+    (place / "config").write_text(
+        _CONFIG.format(source=source, directory=directory, modules=MODULES)
+    )
+    (place / "accounts").write_text(_ACCOUNT.format(user=user, codec=codec))
+    (place / "contacts").write_text("")
+    return place
+
+
+def heard(directory: Path) -> tuple[array[int], int]:
+    """Return samples and rate of what the phone decoded."""
+    (file,) = directory.glob("dump-*-dec.wav")
+    with wave.open(str(file), "rb") as reader:
+        return array("h", reader.readframes(reader.getnframes())), reader.getframerate()
