@@ -178,11 +178,18 @@ class Joint:
             audio = self._convert(pcm)
             self._queue(_padded(audio, len(audio), self._law), self._message)
         else:
-            # The message outlives this call: keep its bytes.
-            self._pending.append(_Audio(self._message, memoryview(bytes(pcm))))
-            self._pending_bytes += len(pcm)
-            self._on_backlog(self)
+            self._convert_later(pcm)
         self._trim()
+
+    def _convert_later(self, pcm: bytes | memoryview) -> None:
+        """Keep a message for ``convert_slice``; its first slice is due now."""
+        is_first = not self._pending
+        # The message outlives this call: keep its bytes.
+        self._pending.append(_Audio(self._message, memoryview(bytes(pcm))))
+        self._pending_bytes += len(pcm)
+        if is_first:
+            self.convert_slice()
+        self._on_backlog(self)
 
     def bot_mark(self, name: str) -> None:
         """Echo ``name`` when all audio before it has been played."""

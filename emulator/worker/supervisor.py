@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -81,7 +82,7 @@ class Supervisor:
         self._lost_reason: str | None = None
         self._heard_s = 0.0
         self._pings = 0
-        self._is_ending = False
+        self._ending = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
 
     @property
@@ -147,7 +148,7 @@ class Supervisor:
 
     async def drain(self, deadline_s: float) -> None:
         """Let the worker tell its bots and end; kill it after the deadline."""
-        self._is_ending = True
+        self._ending.set()
         self.send(Drain())
         if self._supervisor is not None:
             await asyncio.wait({self._supervisor}, timeout=deadline_s)
@@ -155,7 +156,7 @@ class Supervisor:
 
     async def close(self) -> None:
         """End the process; nothing of it is left."""
-        self._is_ending = True
+        self._ending.set()
         if self._process is not None:
             self._process.kill("closed")
         if self._supervisor is not None:
@@ -170,8 +171,7 @@ class Supervisor:
 
     async def _supervise(self) -> None:
         delay_s = 0.0
-        while not self._is_ending:
-            await asyncio.sleep(delay_s)
+        while not await self._must_end_within(delay_s):
             began_s = self._clock.monotonic_s()
             reason = await self._live()
             self._lose(reason)
@@ -182,12 +182,22 @@ class Supervisor:
                     max(2 * delay_s, _FIRST_RESTART_DELAY_S), MAX_RESTART_DELAY_S
                 )
 
+    async def _must_end_within(self, delay_s: float) -> bool:
+        """Wait ``delay_s``, or less when there shall be no other process."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._ending.wait()
+        return self._ending.is_set()
+
     async def _live(self) -> str:
         """Run one process to its end; return why it ended."""
         try:
             process = await start_process(self._receive)
         except OSError as error:
             return f"cannot be started: {error}"
+        if self._ending.is_set():
+            await process.close()
+            return "closed"
         self._process = process
         self._heard_s = self._clock.monotonic_s()
         if self._configuration is not None:
@@ -223,7 +233,7 @@ class Supervisor:
             if not answer.done():
                 answer.set_exception(WorkerLost(self.number, reason))
         self._news.set()
-        if legs or not self._is_ending:
+        if legs or not self._ending.is_set():
             logger.warning("media worker %d: %s", self.number, reason)
             self._on_lost(self.number, reason, legs)
 

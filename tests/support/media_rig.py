@@ -171,7 +171,6 @@ class Rig:
         self.bots: list[FakeBot] = []
         self.peers: list[Peer] = []
         self.wakes = 0
-        self.has_work = False
         ids = IdSource(1)
         around = Surroundings(
             self.clock,
@@ -237,11 +236,13 @@ class Rig:
         bot.sink.stream_opened()
         return bot
 
-    def run(self, duration_ms: int) -> None:
-        """Let time pass, tick by tick."""
+    def run(self, duration_ms: int) -> bool:
+        """Let time pass, tick by tick; return whether there is more to do."""
+        has_work = False
         for _ in range(duration_ms // 5):
             self.clock.now_s += 0.005
-            self.has_work = self.engine.tick(1, self.clock.now_s)
+            has_work = self.engine.tick(1, self.clock.now_s)
+        return has_work
 
     def run_talking(self, peer: Peer, frames: list[bytes]) -> None:
         """Let the peer send one frame every 20 ms."""
