@@ -84,7 +84,8 @@ def read_flow(file: str, text: str, rules: LoadRules, place: FlowPlace) -> FlowR
     if problems or head is None:
         found = _ordered(problems)
         return FlowReading(file, document, None, found, _ordered(traps), applets)
-    traps += graph_warnings(document, start, applets)
+    has_webhooks = Capability.FETCH in rules.capabilities
+    traps += graph_warnings(document, start, applets, has_webhooks=has_webhooks)
     # Every part of it has been validated; building all applets' schemas costs 50 ms.
     flow = Flow.model_construct(**{**dict(head), "applets": applets})
     return FlowReading(file, document, flow, (), _ordered(traps), applets)

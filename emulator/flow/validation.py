@@ -8,7 +8,10 @@ from emulator.documents import Document, did_you_mean
 from emulator.errors import Problem
 from emulator.flow.applet import Applet, Exit
 from emulator.flow.applets.greeting import Greeting
+from emulator.flow.applets.hangup import HangupApplet
+from emulator.flow.applets.passthru import Passthru
 from emulator.flow.applets.voicebot import Voicebot
+from emulator.flow.streaming import BotApplet
 
 
 def target_problems(
@@ -33,15 +36,21 @@ def _no_node(name: str, nodes: Collection[str]) -> str:
 
 
 def graph_warnings(
-    document: Document, start: str, applets: Mapping[str, Applet]
+    document: Document, start: str, applets: Mapping[str, Applet], *, has_webhooks: bool
 ) -> Iterator[Problem]:
-    """Yield traps of a graph whose targets all exist."""
+    """Yield traps of a graph whose targets all exist.
+
+    Args:
+        has_webhooks: A Passthru can be carried out, and so be recommended.
+    """
     reached = _reachable(start, applets, through=applets.keys())
     for node in applets:
         if node not in reached:
             message = "no applet leads here"
             yield document.problem(("applets", node), message, at_key=True)
     yield from _silent_bots(document, start, applets)
+    if has_webhooks:
+        yield from _untold_streams(document, applets)
 
 
 def _silent_bots(
@@ -55,6 +64,19 @@ def _silent_bots(
                 "no Greeting before this Voicebot: "
                 "the platform drops such SIP calls after about 20 s"
             )
+            yield document.problem(("applets", node), message, at_key=True)
+
+
+def _untold_streams(
+    document: Document, applets: Mapping[str, Applet]
+) -> Iterator[Problem]:
+    """Yield the streams whose outcome decides nothing, though the flow goes on."""
+    for node, applet in applets.items():
+        if not isinstance(applet, BotApplet) or applet.url is None:
+            continue
+        behind = applets.get(applet.target("next") or "")
+        if behind is not None and not isinstance(behind, (Passthru, HangupApplet)):
+            message = "no Passthru right behind this stream: nobody hears how it went"
             yield document.problem(("applets", node), message, at_key=True)
 
 

@@ -16,6 +16,7 @@ from emulator.flow.ports import Capability
 ROOT = Path(__file__).parents[3]
 SHIPPED = sorted((ROOT / "flows").glob("*.yaml"))
 BROKEN = sorted((ROOT / "tests/data/flows/broken").glob("*.yaml"))
+JOURNEYS = sorted((ROOT / "tests/data/flows/journeys").glob("*.yaml"))
 TODAY = frozenset({Capability.PLAY, Capability.STREAM, Capability.HANG_UP})
 
 
@@ -26,6 +27,10 @@ def file(path: Path) -> FlowFile:
 
 def rules(env: Mapping[str, str] | None = None) -> LoadRules:
     return LoadRules(TODAY, env or {})
+
+
+def all_rules() -> LoadRules:
+    return LoadRules(frozenset(Capability))
 
 
 @pytest.mark.parametrize("path", BROKEN, ids=lambda path: path.stem)
@@ -65,6 +70,36 @@ def test_the_bots_of_the_shipped_flows_come_from_the_environment() -> None:
     assert [w.message for w in warnings] == [
         "no sample-rate in the URL: 8000 Hz is used; add ?sample-rate=8000"
     ]
+
+
+def test_the_documented_journeys_are_without_fault_once_all_can_be_carried_out() -> (
+    None
+):
+    report = check_files([file(path) for path in JOURNEYS + SHIPPED], all_rules())
+    assert str(report) == ""
+    assert len(report.flows) == len(JOURNEYS) + len(SHIPPED)
+
+
+def test_a_journey_with_what_cannot_be_carried_out_is_refused() -> None:
+    report = check_files([file(path) for path in JOURNEYS], rules())
+    refused = {problem.file for problem in report.problems}
+    assert refused == {path.name for path in JOURNEYS} - {"disclosure.yaml"}
+    assert all(p.message.startswith("not supported yet: ") for p in report.problems)
+
+
+def test_a_stream_that_nobody_is_told_of_is_a_trap_once_webhooks_work() -> None:
+    text = (
+        'flow: a\napp_id: "1"\nstart: g\napplets:\n'
+        '  g: {type: greeting, text: "Hello.", next: b}\n'
+        '  b: {type: voicebot, url: "ws://b/?sample-rate=8000", next: c}\n'
+        '  c: {type: connect, dial: ["user:alice"]}\n'
+    )
+    report = check_files([flow_file("a.yaml", text)], all_rules())
+    [warning] = report.warnings
+    assert str(warning) == (
+        "a.yaml:6:3: applets.b: no Passthru right behind this stream: "
+        "nobody hears how it went"
+    )
 
 
 def flow_text(name: str, app_id: str, text: str = "Hello.") -> str:
