@@ -40,5 +40,8 @@ style: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
+bench: $(VENV)/.dev
+	$(BIN)/python bench/one_call.py
+
 clean:
 	rm -rf $(VENV) .emulator build *.egg-info .mypy_cache .ruff_cache .pytest_cache

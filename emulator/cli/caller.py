@@ -47,6 +47,7 @@ LEG = "caller"
 # Away from the emulator's own range, so that both can run on one machine.
 RTP_PORT_MIN, RTP_PORT_MAX = 30000, 39998
 RING_TIMEOUT_S = 60.0
+NO_RESPONSE_S = 5.0
 BYE_DEADLINE_S = 3.0
 # After the audio and digits are sent: time for the last words of an answer.
 LISTEN_AFTER_S = 3.0
@@ -166,18 +167,35 @@ class Caller:
     async def _live(self, session: CallSession) -> None:
         talk: asyncio.Task[None] | None = None
         try:
-            while True:
-                event = await session.next_event()
+            event = await self._first_event(session)
+            while event is not None:
                 self._take(event)
                 if isinstance(event, Answered):
                     talk = asyncio.create_task(self._talk(session))
-                elif isinstance(event, SessionEnded):
+                if isinstance(event, SessionEnded):
                     return
+                event = await session.next_event()
         finally:
             if talk is not None:
                 talk.cancel()
                 await asyncio.gather(talk, return_exceptions=True)
             session.hang_up()
+
+    async def _first_event(self, session: CallSession) -> SessionEvent | None:
+        """Return the first event; None when nobody is there.
+
+        SIP itself gives up after 32 s; a person at a terminal wants to know sooner.
+        """
+        try:
+            async with asyncio.timeout(NO_RESPONSE_S):
+                return await session.next_event()
+        except TimeoutError:
+            self._outcome.failure = (
+                f"no response from {session.remote_address} in {NO_RESPONSE_S:g} s; "
+                "is the emulator running? (--target)"
+            )
+            self._outcome.status = ExitStatus.INTERNAL
+            return None
 
     def _take(self, event: SessionEvent) -> None:
         match event:

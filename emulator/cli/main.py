@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -64,6 +65,9 @@ def serve(
     ] = False,
 ) -> None:
     """Run the emulator until SIGINT or SIGTERM."""
+    # Imports allocate much and free nothing: collecting meanwhile costs a quarter of
+    # the time to ready (950 ms instead of 730). ``serve`` switches it on again.
+    gc.disable()
     from emulator.cli.commands import serve as command
 
     _finish(

@@ -181,6 +181,32 @@ def test_a_bot_that_closes_upon_stop_closed_first() -> None:
     play(scenario)
 
 
+def test_the_socket_ends_the_set_time_after_stop() -> None:
+    async def scenario() -> None:
+        times_s: list[float] = []
+
+        async def keep_time(socket: ServerConnection) -> None:
+            loop = asyncio.get_running_loop()
+            try:
+                while True:
+                    if json.loads(await socket.recv())["event"] == "stop":
+                        times_s.append(loop.time())
+            finally:
+                times_s.append(loop.time())
+
+        options = profile_options("observed", close_delay_ms=100)
+        async with bot_server(keep_time) as url:
+            client, sink = make_stream(url, options)
+            client.start()
+            await sink.opened.wait()
+            client.close("callended")
+            await finish(sink)
+            await until(lambda: len(times_s) == 2)
+        assert times_s[1] - times_s[0] > 0.09
+
+    play(scenario)
+
+
 def test_what_a_bot_answers_to_stop_does_not_arrive() -> None:
     async def chatty(socket: ServerConnection) -> None:
         async for message in socket:

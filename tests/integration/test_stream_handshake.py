@@ -67,6 +67,29 @@ def test_nobody_listens() -> None:
     play(scenario)
 
 
+def test_the_next_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async def resolve(*_: object, **__: object) -> list[tuple[object, ...]]:
+            # 127.0.0.2 is ours too on Linux, and nobody listens there.
+            return [
+                (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", port)),
+                (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
+            ]
+
+        async with bot_server(listen) as url:
+            port = int(url.rsplit(":", 1)[1].split("/")[0])
+            monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+            client, sink = make_stream(url.replace("127.0.0.1", "bot.test"))
+            client.start()
+            await sink.opened.wait()
+            client.close("stopped")
+            await finish(sink)
+        sink = await dial_to_the_end(url.replace("127.0.0.1", "bot.test"))
+        assert_failed(sink, f"dial tcp 127.0.0.2:{port}: connect: connection refused")
+
+    play(scenario)
+
+
 def test_retries_are_counted_by_their_knob_and_wait_for_theirs() -> None:
     async def scenario() -> None:
         url = f"ws://127.0.0.1:{free_port()}/"

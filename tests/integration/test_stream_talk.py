@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from emulator.bots.server import serve_bot
+from emulator.stream.client import StreamClient
 from emulator.stream.options import profile_options
 from tests.integration.stream_support import (
     bot_server,
@@ -299,4 +301,31 @@ def test_many_streams_to_one_bot_leave_nothing_behind() -> None:
             for _, sink in streams:
                 assert (await finish(sink)).status == "completed"
 
+    play(scenario)
+
+
+@pytest.mark.slow
+def test_a_thousand_streams_leave_no_object_behind() -> None:
+    async def scenario() -> None:
+        async with await serve_bot("echo") as bot:
+            for _ in range(10):
+                streams = [
+                    make_stream(f"ws://127.0.0.1:{bot.port}/") for _ in range(50)
+                ]
+                for client, _ in streams:
+                    client.start()
+                for client, sink in streams:
+                    await sink.opened.wait()
+                    client.send_audio(bytes(320))
+                    client.close("callended")
+                for _, sink in streams:
+                    await finish(sink)
+        del streams, client, sink
+        # Their tasks are done; one turn of the loop lets go of the last callback.
+        await asyncio.sleep(0)
+        gc.collect()
+        left = [item for item in gc.get_objects() if type(item) is StreamClient]
+        assert left == []
+
+    # Five hundred on each loop.
     play(scenario)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -47,6 +48,9 @@ async def _serve(service: Service, with_bots: bool) -> ExitStatus:
         loop.add_signal_handler(number, stopping.set)
     if not await _started(service, stopping):
         return ExitStatus.OK
+    # What is loaded stays: later collections need not look at it.
+    gc.freeze()
+    gc.enable()
     _announce(service)
     bots = [await _start_bot(port) for port in BOT_PORTS] if with_bots else []
     try:
