@@ -148,6 +148,9 @@ class StreamSettings(Section):
     handshake_timeout_s: float = Field(
         10.0, gt=0, description="Over DNS, TCP, TLS and upgrade together."
     )
+    max_session_s: float = Field(
+        3600.0, gt=0, description="The longest stream; stop, close, next applet."
+    )
 
 
 class CallSettings(Section):
