@@ -19,11 +19,12 @@ from emulator.documents.document import (
     unusable,
 )
 from emulator.documents.reading import load_document, parse_document
-from emulator.documents.validation import validate
+from emulator.documents.validation import complaints_of, validate
 
 __all__ = [
     "Document",
     "Path",
+    "complaints_of",
     "did_you_mean",
     "format_path",
     "load_document",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import types
-from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import (
     Annotated,
     Any,
@@ -22,10 +22,10 @@ from emulator.documents.document import (
     Document,
     Path,
     did_you_mean,
+    format_path,
     quoted,
     unusable,
 )
-from emulator.errors import Problem
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -52,37 +52,57 @@ def validate(
     try:
         return model.model_validate(value, context=context)
     except ValidationError as error:
-        problems = validation_problems(document, model, error, value, path)
+        complaints = complaints_of(model, error, value)
+    problems = [
+        document.problem((*path, *c.path), c.message, at_key=c.is_about_key)
+        for c in complaints
+    ]
     raise unusable(document.file, problems)
 
 
-def validation_problems(
-    document: Document,
-    model: type[BaseModel],
-    error: ValidationError,
-    data: Any,
-    path: Path = (),
-) -> list[Problem]:
-    """Return pydantic's errors about ``data``, found at ``path``, in our words."""
-    problems = []
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One thing that is wrong with data, in our words.
+
+    ``is_about_key``: the field is wrong, not its value.
+    """
+
+    path: Path
+    message: str
+    is_about_key: bool = False
+
+    def __str__(self) -> str:
+        path = format_path(self.path)
+        return f"{path}: {self.message}" if path else self.message
+
+
+def complaints_of(
+    model: type[BaseModel], error: ValidationError, data: Any
+) -> list[Complaint]:
+    """Return pydantic's errors about ``data`` in plain words."""
     details = error.errors(include_url=False)
-    at_loc = Counter(_data_path(data, d["loc"], keep_last=False) for d in details)
-    for detail in details:
-        kind, loc = detail["type"], detail["loc"]
-        if kind in _SHAPES and at_loc[_data_path(data, loc, keep_last=False)] > 1:
+    paths = [_data_path(data, detail["loc"], keep_last=False) for detail in details]
+    found = []
+    for detail, path in zip(details, paths, strict=True):
+        if detail["type"] in _SHAPES and paths.count(path) > 1:
             # Another member of a union says more than "this is no mapping".
             continue
-        named = kind in {"missing", "extra_forbidden"}
-        at = (*path, *_data_path(data, loc, keep_last=named))
-        if kind == "extra_forbidden":
-            guess = did_you_mean(str(loc[-1]), _fields_at(model, loc))
-            message = f"unknown field{guess}"
-            problems.append(document.problem(at, message, at_key=True))
-        else:
-            if kind == "union_tag_invalid":
-                at = (*at, detail["ctx"]["discriminator"].strip("'"))
-            problems.append(document.problem(at, _explain(detail)))
-    return problems
+        found.append(_complaint(model, detail, data))
+    return found
+
+
+def _complaint(
+    model: type[BaseModel], detail: Mapping[str, Any], data: Any
+) -> Complaint:
+    kind, loc = detail["type"], detail["loc"]
+    named = kind in {"missing", "extra_forbidden"}
+    path = _data_path(data, loc, keep_last=named)
+    if kind == "extra_forbidden":
+        guess = did_you_mean(str(loc[-1]), _fields_at(model, loc))
+        return Complaint(path, f"unknown field{guess}", is_about_key=True)
+    if kind == "union_tag_invalid":
+        path = (*path, detail["ctx"]["discriminator"].strip("'"))
+    return Complaint(path, _explain(detail))
 
 
 def _at(data: Any, path: Path) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from emulator.documents import complaints_of
 from emulator.flow.applet import carry_out
 from emulator.flow.context import CallState
 from emulator.flow.parameters import add_query, passthru_parameters
@@ -82,7 +83,7 @@ def read_answer(answer: FetchResult, model: type[M]) -> M:
     """Return the JSON answer as ``model``.
 
     Raises:
-        AnswerError: It is no such answer; names the first field that is wrong.
+        AnswerError: It is no such answer; says what is wrong first.
     """
     body = check_answer(answer, "application/json")
     try:
@@ -92,6 +93,4 @@ def read_answer(answer: FetchResult, model: type[M]) -> M:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the answer"
-        raise AnswerError(f"{where}: {first['msg'].lower()}") from None
+        raise AnswerError(str(complaints_of(model, error, data)[0])) from None

@@ -227,10 +227,14 @@ BAD = [
     (answer("{}", is_cut=True), "the URL gave too long a body"),
     (answer("{"), "the URL gave no valid JSON"),
     (answer("[" * 100_000), "the URL gave no valid JSON"),
-    (answer("[]"), "the answer: input should be a valid dictionary"),
-    (answer({}), "destination: field required"),
-    (answer({"destination": {"numbers": "x"}}), "destination"),
-    (answer({"destination": {"numbers": []}, "record": {}}), "record: input should"),
+    (answer("[]"), "must be a mapping (name: value)"),
+    (answer({}), "destination: required, but missing"),
+    (answer({"destination": {"numbers": "x"}}), "destination.numbers: must be a list"),
+    (answer({"destination": "x"}), "destination: must be a"),
+    (
+        answer({"destination": {"numbers": []}, "record": {}}),
+        "record: must be true or false",
+    ),
 ]
 
 
