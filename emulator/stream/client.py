@@ -369,6 +369,7 @@ class StreamClient:
         self._perform(self._protocol.take_notes())
 
     def _happened(self, kind: str, data: Mapping[str, JsonValue]) -> None:
+        logger.debug("stream %s: %s %s", self._request.stream_sid, kind, data)
         self._sink.stream_happened(kind, self._clock.monotonic_s(), data)
 
     def _after(self, delay_s: float, call: Callable[[], None]) -> None:

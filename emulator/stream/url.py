@@ -138,17 +138,18 @@ def merge_parameters(
 ) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
     """Join the URL's parameters with those of applet and SIP headers, which win.
 
+    The limits are held against the URL's alone: the applet's are checked when the flow
+    is loaded, and a caller's headers must not fail a call.
+
     Returns:
         The parameters as ``start`` shall carry them, and notes.
 
     Raises:
-        StreamUrlError: There are more than the options allow.
+        StreamUrlError: The URL has more than the options allow.
     """
-    merged = {**from_url, **given}
-    chars = len(urlencode(merged))
-    _check_limits(len(merged), chars, options)
-    notes = _portability(len(merged), chars)
-    return merged, tuple(notes)
+    chars = len(urlencode(from_url))
+    _check_limits(len(from_url), chars, options)
+    return {**from_url, **given}, tuple(_portability(len(from_url), chars))
 
 
 def _check_limits(count: int, chars: int, options: StreamOptions) -> None:

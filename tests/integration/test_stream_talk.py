@@ -312,15 +312,15 @@ def test_a_thousand_streams_leave_no_object_behind() -> None:
                 streams = [
                     make_stream(f"ws://127.0.0.1:{bot.port}/") for _ in range(50)
                 ]
-                for client, _ in streams:
+                for client, _sink in streams:
                     client.start()
                 for client, sink in streams:
                     await sink.opened.wait()
                     client.send_audio(bytes(320))
                     client.close("callended")
-                for _, sink in streams:
+                for _client, sink in streams:
                     await finish(sink)
-        del streams, client, sink
+        del streams, client, _client, sink, _sink
         # Their tasks are done; one turn of the loop lets go of the last callback.
         await asyncio.sleep(0)
         gc.collect()

@@ -131,6 +131,13 @@ def test_a_fourth_parameter_is_noted_and_a_26th_refused() -> None:
         merge_parameters({str(i): "" for i in range(26)}, {}, OPTIONS)
 
 
+def test_a_callers_headers_do_not_count_against_the_limits() -> None:
+    options = StreamOptions(custom_params_max=3, custom_params_max_chars=256)
+    headers = {"UUI": "7", "Custom-Header": "x" * 300}
+    merged, notes = merge_parameters({"a": "", "b": "", "c": ""}, headers, options)
+    assert (len(merged), notes) == (5, ())
+
+
 def test_over_256_characters_are_noted_and_over_800_refused() -> None:
     _, notes = merge_parameters({"a": "x" * 300}, {}, OPTIONS)
     assert notes == (("url.params_long", "302 characters"),)
