@@ -28,6 +28,7 @@ from emulator.calls.leg import Leg
 from emulator.calls.media import CallMedia
 from emulator.calls.services import CallServices
 from emulator.calls.status import CallStatus, advance
+from emulator.calls.text import printable
 from emulator.calls.timeline import Timeline
 from emulator.errors import EmulatorError, NegotiationError
 from emulator.events import Event, JsonValue
@@ -265,7 +266,9 @@ class Call:
                 self.end(EndCause.CALLER_CANCEL, "the caller gave up: CANCEL")
             case ByeReceived(reason=reason):
                 said = f": {'; '.join(reason)}" if reason else ""
-                self.end(EndCause.CALLER_BYE, f"the caller hung up: BYE{said}")
+                self.end(
+                    EndCause.CALLER_BYE, printable(f"the caller hung up: BYE{said}")
+                )
             case AckTimedOut():
                 self.end(EndCause.NO_ACK, "the caller never acknowledged our 200")
             case OfferReceived():
@@ -274,7 +277,7 @@ class Call:
                 pass  # Digits by INFO arrive with the rest of the SIP core.
             case SessionEnded(cause=cause, detail=detail):
                 text = f"{cause.value}: {detail}" if detail else cause.value
-                self.end(EndCause.SIGNALLING_LOST, text)
+                self.end(EndCause.SIGNALLING_LOST, printable(text))
             case _:
                 pass  # Events of calls that we place.
 

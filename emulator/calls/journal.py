@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from emulator.calls.text import printable
 from emulator.events import Event, JsonValue
 from emulator.sip.trace import Direction, SipTrace
 
@@ -18,7 +19,7 @@ _SECRET_HEADER = re.compile(
 def sip_event(trace: SipTrace) -> Event:
     """Return the event of one SIP message."""
     data: dict[str, JsonValue] = {
-        "summary": trace.summary,
+        "summary": printable(trace.summary),
         "remote": str(trace.remote),
         "text": message_text(trace),
     }
@@ -31,5 +32,5 @@ def sip_event(trace: SipTrace) -> Event:
 def message_text(trace: SipTrace) -> str:
     """Return the message as text, credentials hidden, cut to a bounded length."""
     text = trace.message.to_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
-    text = _SECRET_HEADER.sub(r"\1 (hidden)", text)
+    text = printable(_SECRET_HEADER.sub(r"\1 (hidden)", text), keep="\n\t")
     return text if len(text) <= MAX_TEXT_CHARS else text[:MAX_TEXT_CHARS] + "…"

@@ -12,6 +12,7 @@ from emulator.calls.door import Admitted, Knock, Refused, caller_identity, knock
 from emulator.calls.ending import EndCause
 from emulator.calls.journal import sip_event
 from emulator.calls.services import CallServices
+from emulator.calls.text import printable
 from emulator.flow.catalogue import FlowCatalogue
 from emulator.sip.errors import SipParseError
 from emulator.sip.session import IncomingInvite
@@ -169,13 +170,13 @@ class CallManager:
 
 def _knock_of(invite: IncomingInvite) -> Knock:
     headers = {
-        name: value
+        name: printable(value)
         for name, value in reversed(list(invite.request.headers))
         if name.lower().startswith("x-")
     }
     return Knock(
-        dialled=invite.request.sip_uri.user_text,
-        from_user=_from_user(invite),
+        dialled=printable(invite.request.sip_uri.user_text),
+        from_user=printable(_from_user(invite)),
         source_ip=invite.source.ip,
         headers=headers,
     )

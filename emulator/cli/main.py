@@ -156,11 +156,12 @@ def _bot() -> None:
 def bot_echo(
     port: Annotated[int, typer.Option(help="TCP port to listen on.")] = 5001,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:
     """Return the caller's audio."""
     from emulator.cli.commands import bot as command
 
-    _finish(command.run(name="echo", host=host, port=port))
+    _finish(command.run(name="echo", host=host, port=port, with_parent=with_parent))
 
 
 @flow_app.command("check")

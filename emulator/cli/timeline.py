@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     import httpx
@@ -18,7 +19,17 @@ _WAIT_S = 10.0
 def format_entry(entry: Mapping[str, Any]) -> str:
     """Return one entry as a line: offset in seconds, kind, what is to be said."""
     offset_s = entry["offset_ms"] / 1000
-    return f"{offset_s:+9.3f}  {entry['kind']:<{_KIND_WIDTH}} {_say(entry)}".rstrip()
+    return tame(
+        f"{offset_s:+9.3f}  {entry['kind']:<{_KIND_WIDTH}} {_say(entry)}".rstrip()
+    )
+
+
+def tame(text: str) -> str:
+    """Return ``text`` without control characters.
+
+    A bot or a caller chose some of the words: none of them may steer the terminal.
+    """
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _say(entry: Mapping[str, Any]) -> str:
@@ -53,7 +64,7 @@ async def follow(client: httpx.AsyncClient, sid: str) -> AsyncIterator[dict[str,
     last = 0
     while True:
         answer = await client.get(
-            f"/emulator/v1/calls/{sid}/timeline",
+            f"/emulator/v1/calls/{quote(sid, safe='')}/timeline",
             params={"after": last, "wait_s": _WAIT_S},
             timeout=_WAIT_S + 5,
         )

@@ -275,3 +275,19 @@ def test_an_unknown_call_is_404_with_a_reason(running: Emulator) -> None:
         answer = running.api.get(path)
         assert answer.status_code == 404
         assert answer.json()["error"]["code"] == "unknown-call"
+
+
+def test_the_bots_of_serve_end_with_it_even_when_it_is_killed(tmp_path: Path) -> None:
+    serving = Process(
+        sys.executable, "-m", "emulator", "serve", "--with-bots",
+        "--sip-port", "0", "--http-port", "0", "--flows", str(ROOT / "flows"),
+        cwd=tmp_path,
+    )  # fmt: skip
+    try:
+        serving.wait_for(r"bot echo 5001: listens|port 5001 is taken")
+        serving.wait_for(r"bot echo 5002: listens|port 5002 is taken")
+        pids = children(serving.pid)
+        os.kill(serving.pid, signal.SIGKILL)
+        eventually(lambda: not any(map(is_alive, pids)), "no process is left")
+    finally:
+        serving.end()

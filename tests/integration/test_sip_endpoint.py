@@ -6,16 +6,20 @@ import asyncio
 import contextlib
 import shutil
 import socket
+import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from emulator.clock import SystemClock
-from emulator.errors import ListenError
+from emulator.errors import ConfigError, ListenError
 from emulator.ids import IdSource
 from emulator.sip.address import Transport
+from emulator.sip.auth import Credentials
 from emulator.sip.endpoint import BoundListener, SipEndpoint
+from emulator.sip.errors import RequestFailed
 from emulator.sip.events import (
     Acked,
     AckTimedOut,
@@ -27,8 +31,13 @@ from emulator.sip.events import (
     SessionEnded,
     SessionEvent,
 )
-from emulator.sip.options import SipLimits, SipOptions
-from emulator.sip.session import CallSession, IncomingInvite, OutgoingInvite
+from emulator.sip.options import SipLimits, SipOptions, TlsOptions
+from emulator.sip.session import (
+    CallSession,
+    IncomingInvite,
+    OutgoingInvite,
+    OutgoingRequest,
+)
 from emulator.sip.timers import SipTimers
 from emulator.sip.trace import Direction, SipTrace
 from emulator.sip.uri import NameAddr
@@ -113,6 +122,16 @@ async def side(on_invite: Script, **options: Any) -> AsyncIterator[Side]:
         yield made
     finally:
         await made.endpoint.stop(1.0)
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Options of an endpoint that also listens on TLS, with one certificate for all."""
+    folder = tmp_path_factory.mktemp("tls")
+    return {
+        "transports": ("udp", "tcp", "tls"),
+        "tls": TlsOptions(port=0, folder=folder),
+    }
 
 
 @contextlib.asynccontextmanager
@@ -442,6 +461,115 @@ def test_an_idle_connection_is_closed() -> None:
             assert await reader.read() == b""
             writer.close()
             await wait_closed(writer.wait_closed())
+
+    run(scenario())
+
+
+# --- TLS and registration ---
+
+
+def port_of(one: Side, transport: Transport) -> int:
+    return next(x.port for x in one.listeners if x.transport == transport)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_a_call_over_tls(tls: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with side(refuse, **tls) as alice, side(answer, **tls) as bob:
+            session = alice.endpoint.place_call(
+                OutgoingInvite(
+                    f"sip:bob@localhost:{port_of(bob, 'tls')};transport=tls",
+                    NameAddr("sip:alice@127.0.0.1"),
+                    NameAddr("sip:bob@127.0.0.1"),
+                    OFFER,
+                )
+            )
+            answered = await until(session, Answered)
+            assert isinstance(answered, Answered)
+            assert "transport=tls" in answered.response.contacts[0].uri
+            assert bob.incoming[0].source.transport == "tls"
+            bob.incoming[0].session.hang_up()
+            await until(session, ByeReceived)
+
+    run(scenario())
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_the_certificate_is_made_once_and_its_key_is_private(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        options = {"transports": ("tls",), "tls": TlsOptions(port=0, folder=tmp_path)}
+        async with side(answer, **options):
+            made = (tmp_path / "sip-certificate.pem").read_bytes()
+            assert stat.S_IMODE((tmp_path / "sip-key.pem").stat().st_mode) == 0o600
+        async with side(answer, **options):
+            assert (tmp_path / "sip-certificate.pem").read_bytes() == made
+
+    run(scenario())
+
+
+def test_a_certificate_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        certificate = tmp_path / "own.pem"
+        certificate.write_text("not a certificate")
+        tls = TlsOptions(port=0, certificate=certificate)
+        endpoint = SipEndpoint(
+            SipOptions(port=0, transports=("udp", "tls"), tls=tls),
+            SystemClock(),
+            IdSource(),
+            on_invite=refuse,
+        )
+        with pytest.raises(ConfigError, match="own.pem"):
+            await endpoint.start()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_registered_user_can_be_called(transport: Transport) -> None:
+    async def scenario() -> None:
+        async with side(answer) as phone, side(refuse, users={"alice": "pw"}) as pbx:
+            await phone.endpoint.send_request(register(pbx, transport))
+            (binding,) = pbx.endpoint.bindings("alice")
+            session = pbx.endpoint.place_call(
+                OutgoingInvite(
+                    str(binding.contact),
+                    NameAddr("sip:caller@127.0.0.1"),
+                    NameAddr("sip:alice@127.0.0.1"),
+                    OFFER,
+                    next_hop=binding.target,
+                    dialled=binding.dialled,
+                )
+            )
+            await until(session, Answered)
+            assert phone.incoming[0].source.transport == transport
+            expected = 1 if transport == "tcp" else 0
+            assert pbx.endpoint.counts()["connections"] == expected
+
+    run(scenario())
+
+
+def register(pbx: Side, transport: Transport) -> OutgoingRequest:
+    return OutgoingRequest(
+        "REGISTER",
+        f"sip:127.0.0.1:{pbx.port}",
+        NameAddr("sip:alice@127.0.0.1"),
+        NameAddr("sip:alice@127.0.0.1"),
+        transport=transport,
+        credentials=Credentials("alice", "pw"),
+        contact_user="alice",
+    )
+
+
+def test_a_request_that_nobody_answers_fails() -> None:
+    async def scenario() -> None:
+        async with side(refuse) as phone:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
+                deaf.bind(("127.0.0.1", 0))
+                target = f"sip:127.0.0.1:{deaf.getsockname()[1]}"
+                who = NameAddr("sip:a@127.0.0.1")
+                outgoing = OutgoingRequest("OPTIONS", target, who, who)
+                with pytest.raises(RequestFailed, match="no response within"):
+                    await phone.endpoint.send_request(outgoing)
 
     run(scenario())
 

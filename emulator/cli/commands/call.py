@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from emulator.cli.caller import Caller, CallOutcome, CallPlan
-from emulator.cli.timeline import follow, format_entry
+from emulator.cli.timeline import follow, format_entry, tame
 from emulator.errors import ConfigError, ExitStatus
 from emulator.sip.errors import SipParseError
 from emulator.sip.uri import parse_sip_uri
@@ -115,7 +115,7 @@ async def _timeline_printer(
 def print_outcome(outcome: CallOutcome) -> None:
     """Print what was heard, or why nothing was."""
     if outcome.failure is not None:
-        print(f"the call failed: {outcome.failure}")
+        print(tame(f"the call failed: {outcome.failure}"))
         return
     first = (
         "no sound"
@@ -130,7 +130,7 @@ def print_outcome(outcome: CallOutcome) -> None:
         f"jitter {received['jitter_ms']} ms"
     )
     reason = f": {outcome.reason}" if outcome.reason else ""
-    print(f"ended by the {outcome.ended_by}{reason}")
+    print(tame(f"ended by the {outcome.ended_by}{reason}"))
 
 
 def verdict(outcome: CallOutcome, entries: list[dict[str, Any]]) -> ExitStatus:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -52,7 +53,7 @@ async def _serve(service: Service, with_bots: bool) -> ExitStatus:
     gc.freeze()
     gc.enable()
     _announce(service)
-    bots = [await _start_bot(port) for port in BOT_PORTS] if with_bots else []
+    bots = await _start_bots() if with_bots else []
     try:
         await stopping.wait()
         print("stopping: ending calls", file=sys.stderr)
@@ -83,16 +84,37 @@ async def _started(service: Service, stopping: asyncio.Event) -> bool:
     return True
 
 
+async def _start_bots() -> list[asyncio.subprocess.Process]:
+    """Start an echo bot on each port that is free; where one listens, it is used."""
+    bots = []
+    for port in BOT_PORTS:
+        if _is_taken(port):
+            print(f"bot   port {port} is taken: calls go to whoever listens there")
+        else:
+            bots.append(await _start_bot(port))
+    return bots
+
+
 async def _start_bot(port: int) -> asyncio.subprocess.Process:
     """Start an echo bot in a process of its own.
 
-    Not in our process group: Ctrl-C must not end it before it has seen ``stop``. When
-    the port is taken, another bot listens there, and its own line says so.
+    Not in our process group: Ctrl-C must not end it before it has seen ``stop``. It
+    ends with us all the same, because its standard input closes then.
     """
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "emulator", "bot", "echo", "--port", str(port),
-        start_new_session=True,
+        "--with-parent", stdin=asyncio.subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
 
 
 def _announce(service: Service) -> None:

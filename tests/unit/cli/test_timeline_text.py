@@ -33,6 +33,11 @@ def test_other_events_show_their_fields() -> None:
     assert format_entry(entry).endswith('applet=greet exit=next why="played it all"')
 
 
+def test_no_word_of_a_peer_steers_the_terminal() -> None:
+    entry = {"offset_ms": 0, "kind": "note", "data": {"text": "\x1b[2Jgone\u202e"}}
+    assert format_entry(entry).endswith("?[2Jgone?")
+
+
 def test_a_long_value_is_cut() -> None:
     entry = {"offset_ms": 0, "kind": "digit", "data": {"digit": "5" * 500}}
     assert len(format_entry(entry)) < 260

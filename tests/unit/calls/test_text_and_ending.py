@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emulator.calls.ending import EndCause, Ending
+from emulator.calls.journal import MAX_TEXT_CHARS, sip_event
+from emulator.calls.status import CallStatus
+from emulator.calls.text import printable
+from emulator.sip.address import SourceAddress
+from emulator.sip.message import parse_message
+from emulator.sip.trace import Direction, SipTrace
+
+MESSAGE = b"""\
+OPTIONS sip:\xff@127.0.0.1 SIP/2.0\r
+Via: SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bK1\r
+From: <sip:a@127.0.0.1>;tag=1\r
+To: <sip:b@127.0.0.1>\r
+Call-ID: 1@x\r
+CSeq: 1 OPTIONS\r
+Authorization: Digest username="alice", response="secret"\r
+X-Long: %s\r
+Max-Forwards: 70\r
+Content-Length: 0\r
+\r
+"""
+
+
+def trace(*, again: bool = False, long: int = 10) -> SipTrace:
+    message = parse_message(MESSAGE % (b"y" * long))
+    remote = SourceAddress("udp", "127.0.0.1", 5070)
+    return SipTrace(
+        Direction.RECEIVED, message.summary, message, remote, 1.0, "1@x", again
+    )
+
+
+@given(st.text() | st.binary().map(lambda b: b.decode("utf-8", "surrogateescape")))
+def test_whatever_came_over_the_wire_can_be_stored_and_shown(text: str) -> None:
+    shown = printable(text)
+    assert len(shown) == len(text)
+    assert all(char.isprintable() for char in shown)
+    json.dumps(shown, ensure_ascii=False).encode()
+
+
+def test_a_message_on_the_timeline_hides_credentials_and_bad_bytes() -> None:
+    event = sip_event(trace())
+    text = str(event.data["text"])
+    assert "secret" not in text and "Authorization: (hidden)" in text
+    assert event.data["summary"] == "OPTIONS sip:\N{REPLACEMENT CHARACTER}@127.0.0.1"
+    assert event.kind == "sip.received"
+    assert "retransmission" not in event.data
+    assert sip_event(trace(again=True)).data["retransmission"] is True
+
+
+def test_a_long_message_is_cut_on_the_timeline() -> None:
+    assert len(str(sip_event(trace(long=20_000)).data["text"])) == MAX_TEXT_CHARS + 1
+
+
+@pytest.mark.parametrize(
+    ("cause", "answered", "status"),
+    [
+        (EndCause.CALLER_BYE, True, CallStatus.COMPLETED),
+        (EndCause.CALLER_CANCEL, False, CallStatus.CANCELED),
+        (EndCause.FLOW_ENDED, True, CallStatus.COMPLETED),
+        (EndCause.WORKER_LOST, True, CallStatus.FAILED),
+        (EndCause.SHUTDOWN, False, CallStatus.FAILED),
+        (EndCause.REJECTED, False, CallStatus.FAILED),
+    ],
+)
+def test_the_final_status_follows_from_the_cause(
+    cause: EndCause, answered: bool, status: CallStatus
+) -> None:
+    assert cause.status(was_answered=answered) is status
+
+
+def test_causes_are_distinct_and_named_for_people() -> None:
+    assert len({cause.word for cause in EndCause}) == len(list(EndCause)) == 11
+
+
+def test_the_reason_header_quotes_its_text() -> None:
+    ending = Ending(EndCause.FLOW_ENDED, 'it said "bye" \\ left')
+    assert ending.reason_header() == (
+        "Reason",
+        'Q.850;cause=16;text="it said \\"bye\\" \\\\ left"',
+    )
