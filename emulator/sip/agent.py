@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from emulator.errors import ProtocolError
 from emulator.ids import IdSource
 from emulator.sip.address import DEFAULT_PORTS, SourceAddress, Target, Transport
+from emulator.sip.auth import DigestServer, Problem
 from emulator.sip.dialog import DialogId
 from emulator.sip.effects import (
     Announce,
@@ -25,15 +26,25 @@ from emulator.sip.effects import (
     TimerKey,
     TransactionId,
     TransactionTimer,
+    TransactionUser,
 )
 from emulator.sip.errors import SipParseError
 from emulator.sip.invite import InviteSession, SessionSettings
 from emulator.sip.message import Message, Request, Response
 from emulator.sip.nat import advertised_ip, observed_target, target_of_uri
 from emulator.sip.options import OwnNetworks, SipOptions
-from emulator.sip.party import ACCEPT, ALLOW, SUPPORTED, LocalParty, tolerant_response
+from emulator.sip.party import (
+    ACCEPT,
+    METHODS,
+    SUPPORTED,
+    LocalParty,
+    tolerant_response,
+    warning,
+)
+from emulator.sip.registrar import Binding, Registrar
+from emulator.sip.request import RequestUsage
 from emulator.sip.screening import Objection, objection_from, objection_to
-from emulator.sip.session import OutgoingInvite
+from emulator.sip.session import OutgoingInvite, OutgoingRequest
 from emulator.sip.transactions import (
     AckArrived,
     Outcome,
@@ -68,7 +79,10 @@ class UserAgent:
         self._options = options
         self._networks = networks
         self._ids = ids
-        self._party = LocalParty(options.user_agent, ports)
+        methods = (*METHODS, "REGISTER") if options.users else METHODS
+        self._party = LocalParty(options.user_agent, ports, methods)
+        self._digest = DigestServer(options.realm, options.users.get, ids)
+        self._registrar = Registrar()
         self._settings = SessionSettings(
             self._party, ids, options.timers, options.keepalive_s
         )
@@ -76,7 +90,9 @@ class UserAgent:
         self._sessions: dict[int, InviteSession] = {}
         self._dialogs: dict[DialogId, InviteSession] = {}
         self._dialogs_of: dict[int, set[DialogId]] = {}
-        self._users: dict[TransactionId, InviteSession] = {}
+        self._users: dict[TransactionId, TransactionUser] = {}
+        # The instant of the input that is being handled.
+        self._now_s = 0.0
         self._last_serial = 0
         self._is_accepting = True
 
@@ -124,8 +140,15 @@ class UserAgent:
 
     # --- inputs ---
 
-    def receive(self, message: Message, source: SourceAddress) -> list[Effect]:
+    def bindings(self, user: str, now_s: float) -> list[Binding]:
+        """Return where a user is registered, the preferred phone first."""
+        return self._registrar.bindings(user, now_s)
+
+    def receive(
+        self, message: Message, source: SourceAddress, now_s: float
+    ) -> list[Effect]:
         """Handle a message that was parsed without error."""
+        self._now_s = now_s
         if isinstance(message, Response):
             return self._carry(self._layer.receive_response(message, source))
         request = message.received_from(source.ip, source.port)
@@ -182,12 +205,24 @@ class UserAgent:
             SipParseError: The target is no SIP URI.
         """
         target = outgoing.next_hop or self._target_of(outgoing)
-        ip = self.advertised_ip_towards(target.host)
+        ip = self.advertised_ip_towards(target.host, outgoing.dialled)
         session = UacSession(self._next_serial(), self._settings, outgoing, target, ip)
         self._sessions[session.serial] = session
         return session, self.act(session, session.start())
 
-    def act(self, session: InviteSession, effects: Iterable[Effect]) -> list[Effect]:
+    def send_request(self, outgoing: OutgoingRequest) -> tuple[int, list[Effect]]:
+        """Send a request outside dialogs; ``Completed`` with this number follows.
+
+        Raises:
+            SipParseError: The target is no SIP URI.
+        """
+        target = outgoing.next_hop or self._target_of(outgoing)
+        ip = self.advertised_ip_towards(target.host, outgoing.dialled)
+        serial = self._next_serial()
+        usage = RequestUsage(serial, self._settings, outgoing, target, ip)
+        return serial, self.act(usage, usage.start())
+
+    def act(self, user: TransactionUser, effects: Iterable[Effect]) -> list[Effect]:
         """Carry out what a session wants; what is left is for the shell."""
         out: list[Effect] = []
         pending = deque(effects)
@@ -196,14 +231,14 @@ class UserAgent:
             match effect:
                 case Respond(key, response):
                     out += self._carry(self._layer.respond(key, response))
-                case StartRequest(user, request, target):
-                    out += self._start_request(user, request, target)
+                case StartRequest(sender, request, target):
+                    out += self._start_request(sender, request, target)
                 case DialogChanged(changed):
                     self._index_dialogs(changed)
                 case _:
                     out.append(effect)
-        if session.is_ended:
-            self._forget(session)
+        if user.is_ended:
+            self._forget(user.serial)
         return out
 
     def stop_accepting(self) -> None:
@@ -237,7 +272,7 @@ class UserAgent:
             return self._cancel_arrived(key, request)
         if self._layer.is_merged(key):
             return self._reply(key, request, 482)
-        objection = objection_to(request)
+        objection = objection_to(request, self._party.methods)
         if objection is not None:
             return self._refuse(key, request, objection)
         if request.to.tag is not None:
@@ -247,6 +282,8 @@ class UserAgent:
                 return self._new_call(key, request, source)
             case "OPTIONS":
                 return self._reply_to_options(key, request)
+            case "REGISTER":
+                return self._register(key, request, source)
             case _:
                 return self._reply(key, request, 481)
 
@@ -325,8 +362,30 @@ class UserAgent:
             return self._reply(key, request, 503, self._retry_after())
         supported = [("Supported", SUPPORTED)] if SUPPORTED else []
         return self._reply(
-            key, request, 200, [("Allow", ALLOW), ("Accept", ACCEPT), *supported]
+            key,
+            request,
+            200,
+            [("Allow", self._party.allow), ("Accept", ACCEPT), *supported],
         )
+
+    def _register(
+        self, key: TransactionId, request: Request, source: SourceAddress
+    ) -> list[Effect]:
+        """RFC 3261 §10.3: who is it, may they, then the bindings."""
+        try:
+            verdict = self._digest.check(request, self._now_s)
+            user = request.to.sip_uri.user_text
+            if verdict.problem in {Problem.MISSING, Problem.STALE}:
+                stale = verdict.problem is Problem.STALE
+                challenge = self._digest.challenge(self._now_s, stale=stale)
+                return self._reply(key, request, 401, challenge)
+            if verdict.problem is Problem.WRONG or verdict.user != user:
+                what = warning(f"no user {user!r} with these credentials")
+                return self._reply(key, request, 403, [("Warning", what)])
+            reply = self._registrar.register(user, request, source, self._now_s)
+        except SipParseError as error:
+            return self._refuse(key, request, objection_from(error))
+        return self._reply(key, request, reply.status, reply.headers)
 
     def _reply(
         self,
@@ -353,7 +412,7 @@ class UserAgent:
     # --- bookkeeping ---
 
     def _start_request(
-        self, user: InviteSession | None, request: Request, target: Target
+        self, user: TransactionUser | None, request: Request, target: Target
     ) -> list[Effect]:
         key, outcomes = self._layer.send_request(request, target)
         if user is not None:
@@ -361,18 +420,18 @@ class UserAgent:
         return self._carry(outcomes)
 
     def _index_dialogs(self, session: InviteSession) -> None:
-        self._unindex_dialogs(session)
+        self._unindex_dialogs(session.serial)
         ids = session.dialog_ids
         self._dialogs_of[session.serial] = ids
         self._dialogs.update(dict.fromkeys(ids, session))
 
-    def _unindex_dialogs(self, session: InviteSession) -> None:
-        for dialog_id in self._dialogs_of.pop(session.serial, ()):
+    def _unindex_dialogs(self, serial: int) -> None:
+        for dialog_id in self._dialogs_of.pop(serial, ()):
             self._dialogs.pop(dialog_id, None)
 
-    def _forget(self, session: InviteSession) -> None:
-        self._unindex_dialogs(session)
-        self._sessions.pop(session.serial, None)
+    def _forget(self, serial: int) -> None:
+        self._unindex_dialogs(serial)
+        self._sessions.pop(serial, None)
 
     def _next_serial(self) -> int:
         self._last_serial += 1
@@ -395,7 +454,7 @@ class UserAgent:
             return None
         return observed_target(request, source)
 
-    def _target_of(self, outgoing: OutgoingInvite) -> Target:
+    def _target_of(self, outgoing: OutgoingInvite | OutgoingRequest) -> Target:
         default = outgoing.transport or "udp"
         target = target_of_uri(parse_sip_uri(outgoing.target), default)
         if outgoing.transport is None or outgoing.transport == target.transport:

@@ -117,6 +117,11 @@ class Dialog:
             items.append(("Contact", self.contact))
         return Request(method, uri, Headers([*items, *headers]), body)
 
+    @property
+    def request_uri(self) -> str:
+        """What our requests carry in their request line."""
+        return self._request_uri_and_route()[0]
+
     def _request_uri_and_route(self) -> tuple[str, Sequence[NameAddr]]:
         """Loose routing, or the strict routing of RFC 2543 proxies (§12.2.1.1)."""
         if not self.route_set or _is_loose(self.route_set[0]):

@@ -7,7 +7,7 @@ sessions' readers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from emulator.sip.address import SourceAddress, Target
 from emulator.sip.events import SessionEvent
@@ -91,6 +91,37 @@ class Emit:
     event: SessionEvent
 
 
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A request outside dialogs has its final response, or none and a reason."""
+
+    serial: int
+    response: Response | None
+    reason: str
+
+
+class TransactionUser(Protocol):
+    """Who is told what becomes of a client transaction."""
+
+    @property
+    def serial(self) -> int:
+        """Unique in its user agent."""
+
+    @property
+    def is_ended(self) -> bool:
+        """True when it can be forgotten."""
+
+    def receive_response(
+        self, key: TransactionId, response: Response, source: SourceAddress
+    ) -> list[Effect]:
+        """A response arrived."""
+
+    def transaction_failed(
+        self, key: TransactionId, reason: str, *, timed_out: bool
+    ) -> list[Effect]:
+        """No final response will arrive."""
+
+
 # --- between a session and the user agent; they never reach the shell ---
 
 
@@ -104,12 +135,12 @@ class Respond:
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """Send a request in a client transaction whose user is the session.
+    """Send a request in a client transaction.
 
-    Without a session nobody waits for the outcome.
+    Without a user nobody waits for the outcome.
     """
 
-    session: InviteSession | None
+    user: TransactionUser | None
     request: Request
     target: Target
 
@@ -127,6 +158,7 @@ Effect: TypeAlias = (
     | ClearTimer
     | Announce
     | Emit
+    | Completed
     | Respond
     | StartRequest
     | DialogChanged

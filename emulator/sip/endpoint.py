@@ -20,6 +20,7 @@ from emulator.sip.agent import UserAgent
 from emulator.sip.effects import (
     Announce,
     ClearTimer,
+    Completed,
     Effect,
     Emit,
     SendMessage,
@@ -27,12 +28,18 @@ from emulator.sip.effects import (
     TimerKey,
     TransactionId,
 )
-from emulator.sip.errors import SessionStateError, SipParseError
+from emulator.sip.errors import RequestFailed, SessionStateError, SipParseError
 from emulator.sip.events import InfoReceived, Provisional, SessionEnded, SessionEvent
 from emulator.sip.invite import InviteSession
-from emulator.sip.message import Message, Request, parse_message
+from emulator.sip.message import Message, Request, Response, parse_message
 from emulator.sip.options import SipOptions
-from emulator.sip.session import CallSession, IncomingInvite, OutgoingInvite
+from emulator.sip.registrar import Binding
+from emulator.sip.session import (
+    CallSession,
+    IncomingInvite,
+    OutgoingInvite,
+    OutgoingRequest,
+)
 from emulator.sip.trace import Direction, SipTrace
 from emulator.sip.transport.interfaces import own_networks
 from emulator.sip.transport.sockets import BoundListener, SipTransport
@@ -103,6 +110,7 @@ class SipEndpoint:
         )
         self._started_agent: UserAgent | None = None
         self._mailboxes: dict[int, EventMailbox] = {}
+        self._requests: dict[int, asyncio.Future[Response]] = {}
         self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
         self._effects: deque[Effect] = deque()
         self._is_performing = False
@@ -140,6 +148,8 @@ class SipEndpoint:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        for outcome in self._requests.values():
+            outcome.cancel()
         await self._transport.close()
 
     async def _wait_for_sessions(self, deadline_s: float) -> None:
@@ -165,9 +175,37 @@ class SipEndpoint:
         self._perform(effects)
         return handle
 
-    def advertised_ip_towards(self, host: str) -> str:
-        """Return the address that SDP of an outgoing call to ``host`` should name."""
-        return self._agent.advertised_ip_towards(host)
+    def advertised_ip_towards(self, host: str, dialled: str | None = None) -> str:
+        """Return the address that SDP of an outgoing call to ``host`` should name.
+
+        Args:
+            dialled: As ``OutgoingInvite.dialled``.
+        """
+        return self._agent.advertised_ip_towards(host, dialled)
+
+    async def send_request(self, outgoing: OutgoingRequest) -> Response:
+        """Send a request outside calls and return its final response.
+
+        Raises:
+            SipParseError: The target is no SIP URI.
+            RequestFailed: No final response came.
+        """
+        serial, effects = self._agent.send_request(outgoing)
+        outcome: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._requests[serial] = outcome
+        self._perform(effects)
+        try:
+            return await outcome
+        finally:
+            self._requests.pop(serial, None)
+
+    def bindings(self, user: str) -> list[Binding]:
+        """Return where a user is registered, the preferred phone first.
+
+        Call it by ``OutgoingInvite(str(binding.contact), next_hop=binding.target,
+        dialled=binding.dialled, ...)``.
+        """
+        return self._agent.bindings(user, self._clock.monotonic_s())
 
     def counts(self) -> Mapping[str, int]:
         """Return what is open, for tests that look for leaks."""
@@ -201,7 +239,8 @@ class SipEndpoint:
         try:
             message = parse_message(data, max_headers=self._options.limits.max_headers)
             self._trace_received(message, source)
-            self._perform(self._agent.receive(message, source))
+            now_s = self._clock.monotonic_s()
+            self._perform(self._agent.receive(message, source, now_s))
         except SipParseError as error:
             logger.info("%s from %s", error, source)
             self._perform(self._agent.receive_malformed(error, source))
@@ -254,6 +293,8 @@ class SipEndpoint:
                 self._announce(session, request, source)
             case Emit(session, event):
                 self._emit(session, event)
+            case Completed(serial, response, reason):
+                self._complete(serial, response, reason)
             case _:
                 raise LocalProtocolError(f"{effect} was not meant for the shell")
 
@@ -288,6 +329,15 @@ class SipEndpoint:
         if isinstance(event, SessionEnded):
             # The handle keeps the mailbox for its reader.
             del self._mailboxes[session.serial]
+
+    def _complete(self, serial: int, response: Response | None, reason: str) -> None:
+        outcome = self._requests.get(serial)
+        if outcome is None or outcome.done():
+            return
+        if response is None:
+            outcome.set_exception(RequestFailed(reason))
+        else:
+            outcome.set_result(response)
 
     # --- traces ---
 

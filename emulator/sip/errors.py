@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.errors import LocalProtocolError, RemoteProtocolError
+from emulator.errors import LocalProtocolError, RemoteProtocolError, TransportError
 
 if TYPE_CHECKING:
     from emulator.sip.message import Request
@@ -29,6 +29,14 @@ class SipParseError(RemoteProtocolError):
 
     def __str__(self) -> str:
         return f"malformed SIP: {self.reason}"
+
+
+class RequestFailed(TransportError):
+    """A request outside calls got no final response."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"no final response: {reason}")
+        self.reason = reason
 
 
 class SessionStateError(LocalProtocolError):

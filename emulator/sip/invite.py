@@ -23,6 +23,7 @@ from typing import Final
 
 from emulator.ids import IdSource
 from emulator.sip.address import SourceAddress, Target
+from emulator.sip.auth import DigestClient
 from emulator.sip.dialog import Dialog, DialogId, DialogState
 from emulator.sip.effects import (
     ClearTimer,
@@ -49,7 +50,7 @@ from emulator.sip.events import (
     TransactionTimedOut,
 )
 from emulator.sip.message import Request, Response
-from emulator.sip.party import ACCEPT, ALLOW, SUPPORTED, LocalParty, sdp_headers
+from emulator.sip.party import ACCEPT, SUPPORTED, LocalParty, sdp_headers
 from emulator.sip.timers import SipTimers
 
 HeaderList = Sequence[tuple[str, str]]
@@ -137,6 +138,7 @@ class InviteSession:
         # An offer stays here while it waits out a glare (491); then none is in flight.
         self._own_offer: str | None = None
         self._is_offer_in_flight = False
+        self._digest: DigestClient | None = None
 
     # --- what others may look at ---
 
@@ -272,6 +274,8 @@ class InviteSession:
         """Handle a response to a request that this session sent."""
         if response.is_provisional:
             return []
+        if self._accepts_challenge(response):
+            return self._try_again(key.method)
         match key.method:
             case "BYE":
                 return self._end(EndCause.LOCAL_BYE)
@@ -477,12 +481,34 @@ class InviteSession:
             return []
         return [self._in_dialog("OPTIONS"), *self._keep_mapping_alive()]
 
+    # --- credentials ---
+
+    def _accepts_challenge(self, response: Response) -> bool:
+        is_challenge = response.status in {401, 407}
+        digest = self._digest
+        return is_challenge and digest is not None and digest.accept(response)
+
+    def _credentials(self, method: str, uri: str) -> HeaderList:
+        return self._digest.headers(method, uri) if self._digest is not None else ()
+
+    def _ack_credentials(self) -> HeaderList:
+        """An ACK repeats the credentials of its INVITE (RFC 3261 §22.1)."""
+        return ()
+
+    def _try_again(self, method: str) -> list[Effect]:
+        """Repeat a request of ours that was challenged inside the dialog."""
+        if method == "INVITE":
+            return self._send_offer()
+        return [self._in_dialog(method)]
+
     # --- making effects ---
 
     def _in_dialog(
         self, method: str, headers: HeaderList = (), body: bytes = b""
     ) -> StartRequest:
         branch = self._settings.ids.branch()
+        uri = self.dialog.request_uri
+        headers = [*self._credentials(method, uri), *headers]
         request = self.dialog.request(
             method, self._settings.party, branch, headers=headers, body=body
         )
@@ -496,7 +522,7 @@ class InviteSession:
             self._settings.party,
             self._settings.ids.branch(),
             cseq=cseq,
-            headers=content,
+            headers=[*self._ack_credentials(), *content],
             body=body,
         )
         return SendMessage(ack, dialog.target(), None)
@@ -515,7 +541,7 @@ class InviteSession:
     def _ability_headers(self) -> list[tuple[str, str]]:
         contact = [("Contact", self.dialog.contact)]
         supported = [("Supported", SUPPORTED)] if SUPPORTED else []
-        return [*contact, ("Allow", ALLOW), *supported]
+        return [*contact, ("Allow", self._settings.party.allow), *supported]
 
     def _option_headers(self) -> list[tuple[str, str]]:
         return [*self._ability_headers(), ("Accept", ACCEPT)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface
+from pathlib import Path
 from typing import Literal
 
 from emulator.sip.address import Transport
@@ -55,6 +57,26 @@ class OwnNetworks:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsOptions:
+    """The TLS listener and connections.
+
+    Attributes:
+        certificate, key: PEM files of one's own; without them a self-signed pair is
+            made in ``folder`` at the first start.
+        verify: Check the certificates of servers that we call; off, because the peers
+            of an emulator have self-signed ones too.
+        authorities: PEM file of those whom ``verify`` trusts; None for the system's.
+    """
+
+    port: int = 5061
+    certificate: Path | None = None
+    key: Path | None = None
+    folder: Path = Path(".emulator")
+    verify: bool = False
+    authorities: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SipOptions:
     """Settings of one endpoint.
 
@@ -66,6 +88,9 @@ class SipOptions:
         nat: ``auto`` sends in-dialog requests to the observed source when the
             Contact is loopback or differs from it; ``off`` always obeys the Contact.
         keepalive_s: Interval of the OPTIONS that keep such a UDP mapping alive.
+        users: Names and passwords of those who may REGISTER; without any, REGISTER
+            gets 405.
+        realm: Of digest challenges.
         retry_after_s: Told to callers while no new calls are taken.
     """
 
@@ -77,6 +102,9 @@ class SipOptions:
     networks: OwnNetworks | None = None
     nat: Literal["auto", "off"] = "auto"
     keepalive_s: float = 25.0
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    realm: str = "exotel-emulator"
     retry_after_s: int = 10
+    tls: TlsOptions = field(default_factory=TlsOptions)
     timers: SipTimers = field(default_factory=SipTimers)
     limits: SipLimits = field(default_factory=SipLimits)

@@ -14,7 +14,6 @@ from emulator.sip.status import reason_phrase_of
 from emulator.sip.uri import NameAddr, quoted
 
 METHODS: Final = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE")
-ALLOW: Final = ", ".join(METHODS)
 ACCEPT: Final = "application/sdp"
 SUPPORTED: Final = ""
 INITIAL_MAX_FORWARDS: Final = 70
@@ -30,10 +29,17 @@ class LocalParty:
 
     Attributes:
         ports: The listening port of every transport in use.
+        methods: Served by this endpoint.
     """
 
     user_agent: str
     ports: Mapping[Transport, int]
+    methods: tuple[str, ...] = METHODS
+
+    @property
+    def allow(self) -> str:
+        """The value of Allow."""
+        return ", ".join(self.methods)
 
     def via(self, transport: Transport, ip: str, branch: str) -> str:
         """Return a Via for a request; ``rport`` asks for symmetric responses."""

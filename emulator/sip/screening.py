@@ -8,7 +8,7 @@ from typing import Final
 from emulator.sip.body import media_type
 from emulator.sip.errors import SipParseError
 from emulator.sip.message import Request
-from emulator.sip.party import ACCEPT, ALLOW, METHODS, SUPPORTED, warning
+from emulator.sip.party import ACCEPT, METHODS, SUPPORTED, warning
 
 # Methods of other RFCs that we know and do not serve; all else gets 501.
 _KNOWN_METHODS: Final = frozenset(
@@ -35,11 +35,15 @@ class Objection:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def objection_to(request: Request) -> Objection | None:
-    """Return why the request cannot be processed, or None."""
+def objection_to(request: Request, methods: tuple[str, ...]) -> Objection | None:
+    """Return why the request cannot be processed, or None.
+
+    Args:
+        methods: Those that are served.
+    """
     try:
         return (
-            _method_objection(request)
+            _method_objection(request, methods)
             or _uri_objection(request)
             or _extension_objection(request)
             or (_invite_objection(request) if request.method == "INVITE" else None)
@@ -53,11 +57,11 @@ def objection_from(error: SipParseError) -> Objection:
     return Objection(error.status, (("Warning", warning(error.reason)),))
 
 
-def _method_objection(request: Request) -> Objection | None:
-    if request.method in METHODS:
+def _method_objection(request: Request, methods: tuple[str, ...]) -> Objection | None:
+    if request.method in methods:
         return None
     status = 405 if request.method in _KNOWN_METHODS else 501
-    return Objection(status, (("Allow", ALLOW),))
+    return Objection(status, (("Allow", ", ".join(methods)),))
 
 
 def _uri_objection(request: Request) -> Objection | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from emulator.sip.address import SourceAddress, Target, Transport
+from emulator.sip.auth import Credentials
 from emulator.sip.events import SessionEvent
 from emulator.sip.message import Request
 from emulator.sip.uri import NameAddr
@@ -38,7 +39,9 @@ class OutgoingInvite:
         transport: Overrides the target's ``transport`` parameter; UDP by default.
         next_hop: Where the request goes instead of to the target's host: an outbound
             proxy, or the connection that a phone registered over.
-        credentials: Asked for once by 401 or 407.
+        dialled: The host by which the callee reached us when it registered
+            (``Binding.dialled``); decides which address it is told.
+        credentials: For a 401 or 407.
         max_forwards: Hops left (RFC 7332: one less than in the call that led here).
         contact_user: User part of our Contact.
     """
@@ -51,8 +54,36 @@ class OutgoingInvite:
     ring_timeout_s: float = 60.0
     transport: Transport | None = None
     next_hop: Target | None = None
+    dialled: str | None = None
+    credentials: Credentials | None = None
     max_forwards: int = 70
     contact_user: str | None = None
+
+
+@dataclass(frozen=True)
+class OutgoingRequest:
+    """A request outside calls: REGISTER, OPTIONS.
+
+    Attributes:
+        target: Request-URI.
+        call_id, cseq: Repeat the Call-ID and raise the number by two or more to
+            refresh a registration (a challenge takes one number).
+        contact_user: User part of our Contact; None sends none.
+    """
+
+    method: str
+    target: str
+    from_: NameAddr
+    to: NameAddr
+    headers: HeaderList = ()
+    body: bytes = b""
+    transport: Transport | None = None
+    next_hop: Target | None = None
+    dialled: str | None = None
+    credentials: Credentials | None = None
+    contact_user: str | None = None
+    call_id: str | None = None
+    cseq: int = 1
 
 
 class CallSession:

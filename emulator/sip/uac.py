@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from emulator.sip.address import SourceAddress, Target
+from emulator.sip.auth import DigestClient
 from emulator.sip.dialog import Dialog, DialogId, contact_uri, routes_of
 from emulator.sip.effects import (
     DialogChanged,
@@ -30,7 +31,7 @@ from emulator.sip.invite import (
 )
 from emulator.sip.message import Request, Response
 from emulator.sip.nat import is_loopback, target_of_uri
-from emulator.sip.party import ALLOW, SUPPORTED, sdp_headers
+from emulator.sip.party import SUPPORTED, sdp_headers
 from emulator.sip.session import OutgoingInvite
 from emulator.sip.transaction import make_cancel
 from emulator.sip.uri import parse_sip_uri
@@ -68,6 +69,8 @@ class UacSession(InviteSession):
             target.transport, advertised_ip, outgoing.contact_user
         )
         self._cseq = 1
+        if outgoing.credentials is not None:
+            self._digest = DigestClient(outgoing.credentials, settings.ids)
         self._invite = self._make_invite()
         self._early: dict[str, Dialog] = {}
         self._acks: dict[str, SendMessage] = {}
@@ -252,9 +255,26 @@ class UacSession(InviteSession):
             return self._end(self._end_cause, f"{response.status}")
         if self._dialog is not None:
             return []
+        if self._accepts_challenge(response):
+            return self._call_again()
         event = Rejected(response.status, response.reason_phrase, response)
         detail = f"{response.status} {response.reason_phrase}"
         return [self._emit(event), *self._end(EndCause.REMOTE_REJECT, detail)]
+
+    def _call_again(self) -> list[Effect]:
+        """Repeat the INVITE with credentials (RFC 3261 §22.2)."""
+        self._cseq += 1
+        self._invite = self._make_invite()
+        self.state = SessionState.CALLING
+        self._early.clear()
+        return [
+            DialogChanged(self),
+            StartRequest(self, self._invite, self._target),
+        ]
+
+    def _ack_credentials(self) -> HeaderList:
+        names = {"Authorization", "Proxy-Authorization"}
+        return [item for item in self._invite.headers if item[0] in names]
 
     def _end(self, cause: EndCause, detail: str = "") -> list[Effect]:
         if self.state is SessionState.ENDING and self._end_cause is EndCause.TIMEOUT:
@@ -270,6 +290,7 @@ class UacSession(InviteSession):
     def _make_invite(self) -> Request:
         outgoing, settings = self._outgoing, self._settings
         content, body = sdp_headers(outgoing.sdp)
+        uri = str(parse_sip_uri(outgoing.target).without_headers())
         via = settings.party.via(
             self._target.transport, self.advertised_ip, settings.ids.branch()
         )
@@ -282,13 +303,13 @@ class UacSession(InviteSession):
             ("CSeq", f"{self._cseq} INVITE"),
             ("Contact", self._contact),
             ("User-Agent", settings.party.user_agent),
-            ("Allow", ALLOW),
+            ("Allow", settings.party.allow),
             *([("Supported", SUPPORTED)] if SUPPORTED else []),
+            *self._credentials("INVITE", uri),
             *outgoing.headers,
             *content,
         ]
-        uri = parse_sip_uri(outgoing.target).without_headers()
-        return Request("INVITE", str(uri), Headers(items), body)
+        return Request("INVITE", uri, Headers(items), body)
 
     def _make_dialog(self, response: Response, source: SourceAddress) -> Dialog:
         """RFC 3261 §12.1.2."""

@@ -15,17 +15,20 @@ from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 from emulator.clock import Clock
-from emulator.errors import ListenError
+from emulator.errors import ConfigError, ListenError
 from emulator.sip.address import SourceAddress, Target, Transport
 from emulator.sip.framing import PONG, Broken, Frame, Ping, StreamFramer
 from emulator.sip.nat import is_literal
 from emulator.sip.options import SipOptions
+from emulator.sip.tls import client_context, server_context
 
 logger = logging.getLogger(__name__)
 
 # A burst of 400 INVITEs of 1 kB must survive a stall of the loop of some 100 ms.
 RECEIVE_BUFFER_BYTES: Final = 1 << 20
 CONNECT_TIMEOUT_S: Final = 5.0
+# With port 0: the port that UDP got may be taken for TCP.
+FREE_PORT_ATTEMPTS: Final = 8
 # How many names may be looked up, and connections made, at once.
 MAX_PENDING_SENDS: Final = 1_000
 
@@ -155,16 +158,32 @@ class SipTransport:
         Raises:
             ListenError: An address or port cannot be had.
         """
-        port, listeners = self.options.port, []
-        try:
-            for transport in self.options.transports:
-                port = await self._listen(transport, port)
-                listeners.append(BoundListener(transport, self.options.bind_ip, port))
-        except OSError as error:
-            await self.close()
-            raise _listen_error(self.options.bind_ip, port, transport, error) from error
+        attempts = FREE_PORT_ATTEMPTS if self.options.port == 0 else 1
+        for attempt in range(1, attempts + 1):
+            try:
+                listeners = await self._listen_everywhere()
+                break
+            except ConfigError:
+                await self.close()
+                if attempt == attempts:
+                    raise
         self._schedule_sweep()
         return tuple(listeners)
+
+    async def _listen_everywhere(self) -> list[BoundListener]:
+        """UDP and TCP share a port, also one that the system chose."""
+        ip, port = self.options.bind_ip, self.options.port
+        listeners = []
+        for transport in self.options.transports:
+            wanted = self.options.tls.port if transport == "tls" else port
+            try:
+                bound = await self._listen(transport, wanted)
+            except OSError as error:
+                raise _listen_error(ip, wanted, transport, error) from error
+            if transport != "tls":
+                port = bound
+            listeners.append(BoundListener(transport, ip, bound))
+        return listeners
 
     async def close(self) -> None:
         """Close every socket and forget what was still to be sent."""
@@ -176,6 +195,7 @@ class SipTransport:
         await asyncio.gather(*tasks, return_exceptions=True)
         for server in self._servers:
             server.close()
+        self._servers.clear()
         for connection in list(self._connections.values()):
             connection.close()
         if self._udp is not None:
@@ -185,6 +205,7 @@ class SipTransport:
 
     async def _listen(self, transport: Transport, port: int) -> int:
         loop = asyncio.get_running_loop()
+        tls = await server_context(self.options.tls) if transport == "tls" else None
         kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
         listener = _bound_socket(self.options.bind_ip, port, kind)
         if transport == "udp":
@@ -194,7 +215,11 @@ class SipTransport:
         else:
             self._servers.append(
                 await loop.create_server(
-                    lambda: _Connection(self, transport), sock=listener, backlog=512
+                    lambda: _Connection(self, transport),
+                    sock=listener,
+                    backlog=512,
+                    ssl=tls,
+                    ssl_handshake_timeout=CONNECT_TIMEOUT_S if tls else None,
                 )
             )
         bound: int = listener.getsockname()[1]
@@ -230,7 +255,7 @@ class SipTransport:
             if target.transport == "udp":
                 self._send_datagram(data, (ip, target.port), failed)
                 return
-            connection = await self._connected(target.transport, ip, target.port)
+            connection = await self._connected(target, ip)
         except OSError as error:
             failed(f"{target}: {error}")
             return
@@ -257,25 +282,33 @@ class SipTransport:
         )
         return str(found[0][4][0])
 
-    async def _connected(self, transport: Transport, ip: str, port: int) -> _Connection:
+    async def _connected(self, target: Target, ip: str) -> _Connection:
         """Return a connection to an address; concurrent callers share it."""
-        key = (transport, ip, port)
+        key = (target.transport, ip, target.port)
         known = self._by_address.get(key)
         if known is not None:
             return known
         task = self._connecting.get(key)
         if task is None:
-            task = asyncio.create_task(self._connect(transport, ip, port))
+            task = asyncio.create_task(self._connect(*key, target.host))
             self._connecting[key] = task
             task.add_done_callback(lambda _: self._connecting.pop(key, None))
         return await asyncio.shield(task)
 
-    async def _connect(self, transport: Transport, ip: str, port: int) -> _Connection:
+    async def _connect(
+        self, transport: Transport, ip: str, port: int, name: str
+    ) -> _Connection:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(self, transport), ip, port
+                    lambda: _Connection(self, transport),
+                    ip,
+                    port,
+                    ssl=client_context(self.options.tls)
+                    if transport == "tls"
+                    else None,
+                    server_hostname=name if transport == "tls" else None,
                 )
         except TimeoutError as error:
             raise OSError(f"no connection within {CONNECT_TIMEOUT_S} s") from error
@@ -352,7 +385,8 @@ def _listen_error(
     ip: str, port: int, transport: Transport, error: OSError
 ) -> ListenError:
     what = error.strerror or str(error)
+    setting = "sip.tls_port" if transport == "tls" else "sip.port"
     return ListenError(
         f"cannot listen for SIP on {transport} {ip}:{port}: {what} "
-        "(settings sip.bind_ip, sip.port and sip.transports)"
+        f"(settings sip.bind_ip, {setting} and sip.transports)"
     )

@@ -17,6 +17,7 @@ from emulator.sip.agent import UserAgent
 from emulator.sip.effects import (
     Announce,
     ClearTimer,
+    Completed,
     Effect,
     Emit,
     SendMessage,
@@ -56,6 +57,7 @@ class Node:
     invites: list[Request] = field(default_factory=list)
     calls: list[InviteSession] = field(default_factory=list)
     events: dict[int, list[SessionEvent]] = field(default_factory=dict)
+    completed: list[Completed] = field(default_factory=list)
     timers: dict[TimerKey, int] = field(default_factory=dict)
 
     @property
@@ -115,6 +117,8 @@ class Node:
                 self.perform(self.agent.act(session, self.on_invite(session)))
             case Emit(session, event):
                 self.events[session.serial].append(event)
+            case Completed():
+                self.completed.append(effect)
             case _:
                 raise AssertionError(f"not for the shell: {effect}")
 
@@ -186,7 +190,9 @@ class World:
         self.after(ONE_WAY_S, lambda: self.deliver(receiver, data, source))
 
     def deliver(self, receiver: Node, data: bytes, source: SourceAddress) -> None:
-        receiver.perform(receiver.agent.receive(parse_message(data), source))
+        receiver.perform(
+            receiver.agent.receive(parse_message(data), source, self.now_s)
+        )
 
     def after(self, delay_s: float, action: Callable[[], None]) -> int:
         self._serial += 1

@@ -39,7 +39,7 @@ def outcome_of(data: bytes) -> str:
     bob = world.node("bob", 5060)
     bob.on_invite = lambda session: []
     try:
-        bob.perform(bob.agent.receive(parse_message(data), SOURCE))
+        bob.perform(bob.agent.receive(parse_message(data), SOURCE, 0.0))
     except SipParseError as error:
         bob.perform(bob.agent.receive_malformed(error, SOURCE))
     for line in world.log:
