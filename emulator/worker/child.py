@@ -43,7 +43,7 @@ from emulator.worker.surroundings import (
     StreamSink,
     Surroundings,
 )
-from emulator.worker.ticker import Ticker, make_ticker
+from emulator.worker.ticker import Ticker
 
 # How long streams may take for their last words when the process must end.
 DRAIN_LIMIT_S = 3.0
@@ -97,8 +97,8 @@ class Worker:
             options=make_options(command.options),
         )
         ports = RtpPorts(command.bind_ip, low, high, ids)
-        self._ticker = make_ticker(self._tick)
-        self._engine = Engine(ports, around, wake=self._ticker.start)
+        self._engine = Engine(ports, around, wake=lambda: ticker.start())
+        self._ticker = ticker = Ticker(self._engine, on_idle=self._is_idle.set)
         # What is there now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -107,13 +107,6 @@ class Worker:
     def _obey(self, command: Command) -> None:
         if self._engine is not None and self._end_reason is None:
             self._engine.handle(command)
-
-    def _tick(self, ticks: int, now_s: float) -> bool:
-        assert self._engine is not None
-        has_work = self._engine.tick(ticks, now_s)
-        if not has_work:
-            self._is_idle.set()
-        return has_work
 
     def _end(self, reason: str = _END_REASON) -> None:
         if self._end_reason is None:

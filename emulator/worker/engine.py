@@ -53,6 +53,10 @@ MAX_PASSES = 16
 # Legs whose huge messages get a slice converted in one tick: some 0.4 ms of work.
 MAX_SLICES_PER_TICK = 8
 CHECK_INTERVAL_S = 1.0
+# Up to so many legs a wake-up per packet costs less than one every 5 ms.
+FEW_LEGS = 4
+# Legs share a slot, and its wake-up, until it is this full.
+_SLOT_BLOCK = 4
 # A stream that does not end by itself; its own deadlines are shorter.
 CLOSING_LIMIT_S = 5.0
 
@@ -69,8 +73,8 @@ class Engine:
     """Legs and streams of one worker.
 
     Args:
-        wake: Called when there is work again, so that ``tick`` must be called every
-            5 ms until it returns False.
+        wake: Called when there is work again: ``tick`` must be called within 5 ms, and
+            then when it wants to be.
     """
 
     def __init__(
@@ -131,7 +135,7 @@ class Engine:
             self._forget(leg)
         self._poller.close()
 
-    def tick(self, ticks: int, now_s: float) -> bool:
+    def tick(self, ticks: int, now_s: float) -> int:
         """Send what is due, read what came, convert a little.
 
         Args:
@@ -139,24 +143,44 @@ class Engine:
             now_s: The time now.
 
         Returns:
-            Whether there is anything to tick for.
+            In how many ticks to call again; 0 when there is nothing to do. With few
+            legs, slots without a packet may be left out while ``read`` is called
+            whenever ``fileno`` is readable.
         """
         for _ in range(min(ticks, MAX_TICKS_AT_ONCE)):
             for leg in self._wheel[self._slot]:
                 leg.send_slot(now_s)
             self._slot = (self._slot + 1) % WHEEL_SLOTS
-        for _ in range(min(ticks, MAX_PASSES)):
-            if not self._read(now_s):
-                break
+        self.read(now_s, min(ticks, MAX_PASSES))
         if self._backlog:
             self._convert_slices()
         if now_s >= self._next_check_s:
             self._check(now_s)
-        return not self.is_idle
+        return self._ticks_to_next()
+
+    def read(self, now_s: float, passes: int = 1) -> None:
+        """Read what has come; after a stall, in several passes over all legs."""
+        for _ in range(passes):
+            if not self._read_once(now_s):
+                break
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when ``read`` has something to do."""
+        return self._poller.fileno()
 
     # -- the parts of a tick ------------------------------------------------------
 
-    def _read(self, now_s: float) -> bool:
+    def _ticks_to_next(self) -> int:
+        if self.is_idle:
+            return 0
+        if len(self._legs) > FEW_LEGS or self._backlog:
+            return 1
+        for ticks in range(1, WHEEL_SLOTS):
+            if self._wheel[(self._slot + ticks - 1) % WHEEL_SLOTS]:
+                return ticks
+        return WHEEL_SLOTS
+
+    def _read_once(self, now_s: float) -> bool:
         """Read one datagram of each leg that has one; return whether any had."""
         legs = self._legs_by_fd
         buffer, view = self._buffer, self._view
@@ -242,9 +266,14 @@ class Engine:
         self._ports.close(leg.socket.sock)
 
     def _place(self, leg: Leg) -> None:
-        """Give the leg the least crowded phase of its packet duration."""
+        """Give the leg a phase of its packet duration: the fullest of the emptiest."""
+
+        def crowd(slot: int) -> tuple[int, int]:
+            legs = len(self._wheel[slot])
+            return legs // _SLOT_BLOCK, -legs
+
         step = leg.ptime_ms // TICK_MS
-        phase = min(range(step), key=lambda slot: len(self._wheel[slot]))
+        phase = min(range(step), key=crowd)
         for slot in range(phase, WHEEL_SLOTS, step):
             self._wheel[slot].append(leg)
 
@@ -308,6 +337,7 @@ class Engine:
     def _add_backlog(self, joint: Joint) -> None:
         if joint not in self._backlog:
             self._backlog.append(joint)
+            self._wake()
 
 
 def make_options(fields: Mapping[str, JsonValue]) -> EngineOptions:

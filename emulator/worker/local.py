@@ -30,7 +30,7 @@ from emulator.worker.surroundings import (
     StreamSink,
     Surroundings,
 )
-from emulator.worker.ticker import make_ticker
+from emulator.worker.ticker import Ticker
 
 
 class LocalEngine:
@@ -58,8 +58,8 @@ class LocalEngine:
             clock, ids, self._take, ThreadBackground(), _no_streams, EngineOptions()
         )
         ports = RtpPorts(bind_ip, rtp_port_min, rtp_port_max, ids)
-        self._ticker = make_ticker(lambda ticks, now_s: self._engine.tick(ticks, now_s))
-        self._engine = Engine(ports, around, wake=self._ticker.start)
+        self._engine = Engine(ports, around, wake=lambda: self._ticker.start())
+        self._ticker = Ticker(self._engine, on_idle=lambda: None)
 
     def add_leg(self, leg_id: str, media: MediaParams | None = None) -> int:
         """Open a leg and return its RTP port.

@@ -27,6 +27,9 @@ class Poller(Protocol):
     def ready(self) -> Iterable[tuple[int, int]]:
         """Return the descriptors to read, first of each pair, without waiting."""
 
+    def fileno(self) -> int:
+        """Return a descriptor that is readable while one of ours is."""
+
     def close(self) -> None:
         """Release the kernel's object."""
 
@@ -47,6 +50,9 @@ if sys.platform == "linux":
 
         def ready(self) -> Iterable[tuple[int, int]]:
             return self._epoll.poll(0, _MAX_EVENTS)
+
+        def fileno(self) -> int:
+            return self._epoll.fileno()
 
         def close(self) -> None:
             self._epoll.close()
@@ -72,6 +78,9 @@ else:
         def ready(self) -> Iterable[tuple[int, int]]:
             events = self._kqueue.control(None, _MAX_EVENTS, 0)
             return [(event.ident, event.filter) for event in events]
+
+        def fileno(self) -> int:
+            return self._kqueue.fileno()
 
         def close(self) -> None:
             self._kqueue.close()

@@ -238,11 +238,22 @@ class Rig:
 
     def run(self, duration_ms: int) -> bool:
         """Let time pass, tick by tick; return whether there is more to do."""
-        has_work = False
+        wanted = 0
         for _ in range(duration_ms // 5):
             self.clock.now_s += 0.005
-            has_work = self.engine.tick(1, self.clock.now_s)
-        return has_work
+            wanted = self.engine.tick(1, self.clock.now_s)
+        return wanted > 0
+
+    def ticks_wanted_over_a_cycle(self) -> list[int]:
+        """Follow the engine's wish for 20 ms, from its next packet on."""
+        while (wanted := self.engine.tick(1, self.clock.now_s)) not in (1, 4):
+            pass
+        wishes: list[int] = []
+        while sum(wishes) < 4:
+            wishes.append(wanted)
+            self.clock.now_s += 0.005 * wanted
+            wanted = self.engine.tick(wanted, self.clock.now_s)
+        return wishes
 
     def run_talking(self, peer: Peer, frames: list[bytes]) -> None:
         """Let the peer send one frame every 20 ms."""

@@ -206,14 +206,23 @@ def test_missed_ticks_are_made_up() -> None:
 
 def test_legs_share_the_phases() -> None:
     with Rig() as rig:
-        peers = [rig.talking_leg(f"L{n}") for n in range(4)]
+        peers = [rig.talking_leg(f"L{n}") for n in range(16)]
         for peer in peers:
             peer.receive()
         sent = []
         for _ in range(4):
             rig.run(5)
             sent.append(sum(len(peer.receive()) for peer in peers))
-        assert sent == [1, 1, 1, 1]
+        assert sent == [4, 4, 4, 4]
+
+
+def test_few_legs_share_one_slot_and_leave_the_others_out() -> None:
+    with Rig() as rig:
+        for n in range(4):
+            rig.add_leg(f"L{n}", media())
+        assert rig.ticks_wanted_over_a_cycle() == [4]
+        rig.add_leg("L4", media())
+        assert rig.ticks_wanted_over_a_cycle() == [1, 1, 1, 1]
 
 
 def test_hold_stops_sending_and_keeps_the_clock() -> None:
