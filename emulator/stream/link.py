@@ -254,7 +254,7 @@ class BotLink:
         """The upgrade succeeded, unless the deadline passed in the same instant."""
         assert self._deadline is not None
         if self._deadline.expired():
-            transport.disconnect(graceful=False)
+            transport.disconnect(graceful=False)  # Never ours: `dial` fails.
             return
         self._deadline.reschedule(None)
         self._transport = transport
@@ -262,14 +262,18 @@ class BotLink:
         transport.underlying_transport.set_write_buffer_limits(high=high)
         self._owner.link_opened()
 
-    def frame_arrived(self, frame: WSFrame) -> None:
+    def frame_arrived(self, transport: WSTransport, frame: WSFrame) -> None:
         """One frame came in.
 
         Raises:
             WSProtocolError: The bot broke the framing; picows then closes with its
                 code, and ``wait_closed`` tells.
         """
-        self._guard_against_flood()
+        if transport is not self._transport:
+            return
+        self._slice_frames += 1
+        if self._slice_frames >= FLOOD_FRAMES:
+            self._guard_against_flood()
         opcode = _number(frame.msg_type)
         reserved = bool(frame.rsv1 or frame.rsv2 or frame.rsv3)
         payload = frame.get_payload_as_bytes()
@@ -330,17 +334,19 @@ class BotLink:
         transport.disconnect()
         self._owner.bot_closed()
 
-    def disconnected(self) -> None:
+    def disconnected(self, transport: WSTransport) -> None:
         """The connection is gone, for whatever reason."""
+        if transport is not self._transport:
+            return
         for timer in self._timers:
             timer.cancel()
-        if self._was_closed_for_a_violation(self._transport):
+        if self._was_closed_for_a_violation(transport):
             return
         reset = self._sock is not None and was_reset(self._sock)
         self._ends(ABNORMAL, "", "network" if reset else "bot")
         self._owner.bot_closed()
 
-    def _was_closed_for_a_violation(self, transport: WSTransport | None) -> bool:
+    def _was_closed_for_a_violation(self, transport: WSTransport) -> bool:
         """Whether picows sent a close of its own; ``wait_closed`` tells why."""
         sent = _sent_close(transport)
         if self.end is None and sent is not None:
@@ -365,10 +371,7 @@ class BotLink:
             self.end = LinkEnd(code, reason, first)
 
     def _guard_against_flood(self) -> None:
-        """Count the frames of this slice of time; too many end the reading in it."""
-        self._slice_frames += 1
-        if self._slice_frames < FLOOD_FRAMES:
-            return
+        """End the reading in this slice of time, or begin a new one."""
         now_s = asyncio.get_running_loop().time()
         if now_s - self._slice_began_s >= FLOOD_SLICE_S:
             self._slice_began_s = now_s
@@ -379,9 +382,11 @@ class BotLink:
     def _rest(self) -> None:
         """Stop reading for a slice, once what is read already has been handled."""
         assert self._transport is not None
-        self._transport.underlying_transport.pause_reading()
-        self._after(0, lambda: self._after(FLOOD_SLICE_S, self._read_on))
-        self._owner.bot_floods()
+        underlying = self._transport.underlying_transport
+        if underlying.is_reading():
+            underlying.pause_reading()
+            self._after(0, lambda: self._after(FLOOD_SLICE_S, self._read_on))
+            self._owner.bot_floods()
 
     def _read_on(self) -> None:
         self._slice_began_s = asyncio.get_running_loop().time()
@@ -410,10 +415,10 @@ class _Listener(WSListener):
         self._link.connected(transport)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        self._link.frame_arrived(frame)
+        self._link.frame_arrived(transport, frame)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self._link.disconnected()
+        self._link.disconnected(transport)
 
     def pause_writing(self) -> None:
         self._link.writing_paused()
@@ -431,12 +436,12 @@ def _handshake_failure(error: WSError) -> DialFailed:
     return DialFailed(dial_errors.BAD_HANDSHAKE, status)
 
 
-def _sent_close(transport: WSTransport | None) -> tuple[int, str] | None:
+def _sent_close(transport: WSTransport) -> tuple[int, str] | None:
     """Return code and reason of the close frame that went out, if one did."""
-    if transport is None or transport.close_handshake is None:
+    handshake: Any = transport.close_handshake  # The stubs forget that it may be None.
+    if handshake is None or handshake.sent is None:
         return None
-    sent = transport.close_handshake.sent
-    return None if sent is None else (_number(sent.code), sent.reason)
+    return _number(handshake.sent.code), handshake.sent.reason
 
 
 def _number(value: Any) -> int:
