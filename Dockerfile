@@ -14,7 +14,7 @@ COPY --from=build /opt/emulator /opt/emulator
 RUN useradd --create-home --uid 10001 emulator \
  && mkdir -p /srv/emulator/.emulator && chown emulator /srv/emulator/.emulator
 WORKDIR /srv/emulator
-COPY LICENSE ./
+COPY LICENSE NOTICES.md ./
 COPY config ./config
 COPY flows ./flows
 USER emulator
