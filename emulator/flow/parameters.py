@@ -124,10 +124,10 @@ def _extras(call: CallState) -> Iterator[tuple[str, str | None]]:
     # The platform wraps them in quotes (streaming spec §7, 5).
     yield "digits", None if call.digits is None else f'"{call.digits}"'
     yield "CustomField", call.context.custom_field
-    yield "SIPCustomHeader", sip_custom_header(call.context)
+    yield "SIPCustomHeader", _sip_custom_header(call.context)
 
 
-def sip_custom_header(context: CallContext) -> str | None:
+def _sip_custom_header(context: CallContext) -> str | None:
     """Return the caller's custom headers as JSON text; None without any."""
     headers = dict(context.sip_parameters)
     return json.dumps(headers, sort_keys=True) if headers else None

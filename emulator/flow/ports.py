@@ -374,7 +374,9 @@ class SendMessage(Verb[Done]):
 
 @dataclass(frozen=True, slots=True)
 class Hangup(Verb[Done]):
-    """End the call from our side; ``reason`` is for the timeline."""
+    """End the call from our side, if it is up; ``reason`` is for the timeline."""
+
+    needs_caller: ClassVar[bool] = False
 
     reason: str
 
