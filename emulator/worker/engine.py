@@ -53,6 +53,8 @@ MAX_PASSES = 16
 # Legs whose huge messages get a slice converted in one tick: some 0.4 ms of work.
 MAX_SLICES_PER_TICK = 8
 CHECK_INTERVAL_S = 1.0
+# 20 ms late: less is scheduling noise, which one frame of prebuffer hides.
+STALL_TICKS = 4
 # Up to so many legs a wake-up per packet costs less than one every 5 ms.
 FEW_LEGS = 4
 # Legs share a slot, and its wake-up, until it is this full.
@@ -91,7 +93,10 @@ class Engine:
         self._joints: dict[str, Joint] = {}
         self._wheel: list[list[Leg]] = [[] for _ in range(WHEEL_SLOTS)]
         self._slot = 0
+        # In how many ticks the next one was wanted; more are a stall.
+        self._wanted = 1
         self._next_check_s = 0.0
+        self.stalls = 0
         self._backlog: deque[Joint] = deque()
         self._buffer = bytearray(MAX_DATAGRAM_BYTES)
         self._view = memoryview(self._buffer)
@@ -147,6 +152,8 @@ class Engine:
             legs, slots without a packet may be left out while ``read`` is called
             whenever ``fileno`` is readable.
         """
+        if ticks - self._wanted >= STALL_TICKS:
+            self._note_stall(ticks - self._wanted, now_s)
         for _ in range(min(ticks, MAX_TICKS_AT_ONCE)):
             for leg in self._wheel[self._slot]:
                 leg.send_slot(now_s)
@@ -156,7 +163,8 @@ class Engine:
             self._convert_slices()
         if now_s >= self._next_check_s:
             self._check(now_s)
-        return self._ticks_to_next()
+        self._wanted = self._ticks_to_next()
+        return self._wanted
 
     def read(self, now_s: float, passes: int = 1) -> None:
         """Read what has come; after a stall, in several passes over all legs."""
@@ -169,6 +177,12 @@ class Engine:
         return self._poller.fileno()
 
     # -- the parts of a tick ------------------------------------------------------
+
+    def _note_stall(self, ticks: int, now_s: float) -> None:
+        self.stalls += 1
+        stall_ms = ticks * TICK_MS
+        for leg in self._legs.values():
+            leg.stalled(stall_ms, now_s)
 
     def _ticks_to_next(self) -> int:
         if self.is_idle:

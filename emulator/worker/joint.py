@@ -354,7 +354,7 @@ class Joint:
 
     def _note(self, text: str) -> None:
         now_s = self._around.clock.monotonic_s()
-        data = {"note": text, "stream_sid": self.request.stream_sid}
+        data = {"text": text, "stream_sid": self.request.stream_sid}
         self._around.report(Happened(self.request.leg_id, "note", now_s, data))
 
     def _stats(self) -> dict[str, JsonValue]:

@@ -17,6 +17,7 @@ from emulator.media.digits import DigitMerger
 from emulator.media.g711 import BYTES_PER_MS, LAWS, transcode
 from emulator.media.playout import Playout
 from emulator.media.prompts import PromptCache
+from emulator.media.recovery import StallRecovery
 from emulator.media.tones import dtmf, silence
 from emulator.rtp.receiver import RtpReceiver
 from emulator.rtp.sender import RtpSender
@@ -86,6 +87,7 @@ class Leg:
         )
         self.playout = Playout(frame_bytes, self.law.silence)
         self.plays = Plays(self.playout, self.law, cache, around)
+        self._recovery = StallRecovery(self.playout)
         self._merger = DigitMerger()
         self._digits: Iterator[EventPacket | None] | None = None
         self._digits_waiting: list[SendDigits] = []
@@ -178,6 +180,9 @@ class Leg:
         if self._digits is not None or self._digits_waiting:
             self._send_digit_slot()
         else:
+            self._recovery.watch()
+            if self._recovery.is_active:
+                self._recover(now_s)
             frame = self.playout.take()
             if self.media.send:
                 self.socket.send(self._sender.audio(frame or self._quiet_frame))
@@ -187,8 +192,15 @@ class Leg:
         if self.joints and now_s - self._heard_s > QUIET_AFTER_S:
             self._hear_quiet()
 
+    def stalled(self, stall_ms: int, now_s: float) -> None:
+        """The worker stood still for so long; called before the missed slots."""
+        self._recovery.stalled(stall_ms, now_s)
+        # It was us who did not listen: what came meanwhile is read after the slots.
+        self._heard_s += stall_ms / 1000
+
     def check(self, now_s: float) -> None:
         """Look for absence; called about once a second."""
+        self._recovery.roll()
         if self._started_s is None or not self.media.receive:
             return
         silent_s = now_s - self._heard_s
@@ -271,6 +283,17 @@ class Leg:
         else:
             self.socket.send(self._sender.event(event, event_type))
 
+    def _recover(self, now_s: float) -> None:
+        recovery = self._recovery
+        recovery.recover(self.law, len(self._quiet_frame), now_s)
+        if not recovery.is_active and recovery.discarded_ms:
+            text = (
+                f"the media worker stood still for {recovery.stalled_ms} ms in all; "
+                f"{recovery.discarded_ms} ms of bot audio were discarded, silence "
+                "first, so that the delay does not stay"
+            )
+            self._happened("note", {"text": text})
+
     def _next_digits(self) -> Iterator[EventPacket | None]:
         command = self._digits_waiting.pop(0)
         return send_digits(
@@ -308,6 +331,9 @@ class Leg:
                 "gap_ms": self.playout.gap_ms,
                 "dropped_ms": self.playout.dropped_bytes // BYTES_PER_MS,
                 "peak_queued_ms": self.playout.peak_bytes // BYTES_PER_MS,
+                "stalls": self._recovery.stalls,
+                "stalled_ms": self._recovery.stalled_ms,
+                "stall_discarded_ms": self._recovery.discarded_ms,
             },
             "first_audio_s": self._first_audio_s,
         }

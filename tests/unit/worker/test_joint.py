@@ -294,7 +294,7 @@ def test_too_much_audio_drops_the_oldest_with_one_note() -> None:
         rig.run(1040)
         assert rig.heard(peer) == "".join(letter * 10 for letter in "DEFGH") + ".."
         assert len(rig.happened("note")) == 1
-        assert "stream.max_queued_s" in str(rig.happened("note")[0]["note"])
+        assert "stream.max_queued_s" in str(rig.happened("note")[0]["text"])
         assert bot.marks == ["end"]
 
 
@@ -342,7 +342,7 @@ def test_audio_left_by_a_bot_that_closes_is_cut_with_a_note() -> None:
             "bot",
         )
         assert ended.stats["cut_ms"] == 160
-        assert "160 ms" in str(rig.happened("note")[0]["note"])
+        assert "160 ms" in str(rig.happened("note")[0]["text"])
 
 
 def test_audio_left_by_a_bot_may_be_played_to_its_end() -> None:

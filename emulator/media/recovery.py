@@ -1,0 +1,78 @@
+"""Getting rid of the delay that a stall of the worker leaves behind.
+
+While the worker stands still, a live conversation goes on outside: what the bot sends
+afterwards comes on top of what it would have sent anyway, and would be heard late for
+the rest of the call. So, after a stall of S ms, at most S ms are discarded within a
+second, silence first. A bot that sends ahead of real time loses nothing: its queue
+hides the stall by itself.
+"""
+
+from __future__ import annotations
+
+from emulator.media.g711 import BYTES_PER_MS, Law, peak
+from emulator.media.playout import Playout
+
+# A live queue is this short at every slot: one frame of prebuffer and one more, and a
+# message of up to 100 ms that has just come.
+LIVE_LIMIT_MS = 20 + 20 + 100
+RECOVERY_S = 1.0
+# A queue that is longer than the stall explains belongs to a bot that sends ahead.
+_AHEAD_MARGIN_MS = 100
+# About -50 dBm0: speech is louder.
+QUIET_PEAK = 100
+
+
+class StallRecovery:
+    """Watches the queue of one leg, slot by slot; repairs it after a stall.
+
+    Attributes:
+        stalls, stalled_ms: Stalls that met this leg while it was live.
+        discarded_ms: Audio that was discarded for them.
+    """
+
+    def __init__(self, playout: Playout) -> None:
+        self.is_active = False
+        self.stalls = 0
+        self.stalled_ms = 0
+        self.discarded_ms = 0
+        self._playout = playout
+        self._peak_bytes = self._peak_before_bytes = 0
+        self._usual_bytes = 0
+        self._owed_bytes = 0
+        self._deadline_s = 0.0
+
+    def watch(self) -> None:
+        """Note the length of the queue; called at every slot."""
+        if self._playout.queued_bytes > self._peak_bytes:
+            self._peak_bytes = self._playout.queued_bytes
+
+    def roll(self) -> None:
+        """Forget the queue of the second before the last; called once a second."""
+        self._peak_before_bytes, self._peak_bytes = self._peak_bytes, 0
+
+    def stalled(self, stall_ms: int, now_s: float) -> None:
+        """Begin a recovery if the leg was live; called before the next slot."""
+        usual = max(self._peak_bytes, self._peak_before_bytes)
+        if not self._playout.is_playing or usual > LIVE_LIMIT_MS * BYTES_PER_MS:
+            return
+        self.stalls += 1
+        self.stalled_ms += stall_ms
+        limit = int(RECOVERY_S * 1000) * BYTES_PER_MS
+        self._owed_bytes = min(self._owed_bytes + stall_ms * BYTES_PER_MS, limit)
+        if not self.is_active:
+            self._usual_bytes = usual
+        self._deadline_s = now_s + RECOVERY_S
+        self.is_active = True
+
+    def recover(self, law: Law, frame_bytes: int, now_s: float) -> None:
+        """Discard one frame if the queue is longer than before the stall."""
+        excess = self._playout.queued_bytes - self._usual_bytes
+        is_ahead = excess > self._owed_bytes + _AHEAD_MARGIN_MS * BYTES_PER_MS
+        if is_ahead or now_s > self._deadline_s or self._owed_bytes < frame_bytes:
+            self.is_active = False
+            self._owed_bytes = 0
+        elif excess >= frame_bytes and self._playout.discard_frame(
+            lambda frame: peak(frame, law) <= QUIET_PEAK
+        ):
+            self._owed_bytes -= frame_bytes
+            self.discarded_ms += frame_bytes // BYTES_PER_MS
