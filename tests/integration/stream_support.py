@@ -7,9 +7,11 @@ import base64
 import hashlib
 import os
 import ssl
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -134,8 +136,9 @@ def quick(**knobs: Any) -> StreamOptions:
 @asynccontextmanager
 async def raw_server(
     talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[str]:
-    """Serve bare TCP; the URL of it."""
+    """Serve bare TCP, or TLS; the URL of it."""
 
     async def guarded(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -147,10 +150,11 @@ async def raw_server(
         finally:
             writer.close()
 
-    server = await asyncio.start_server(guarded, "127.0.0.1", 0)
+    server = await asyncio.start_server(guarded, "127.0.0.1", 0, ssl=context)
     port = server.sockets[0].getsockname()[1]
+    scheme = "ws" if context is None else "wss"
     try:
-        yield f"ws://127.0.0.1:{port}/media"
+        yield f"{scheme}://127.0.0.1:{port}/media"
     finally:
         server.close()
         await server.wait_closed()
@@ -210,6 +214,27 @@ async def bot_server(
     finally:
         server.close()
         await server.wait_closed()
+
+
+def make_certificate(folder: Path) -> Path:
+    """Return a self-signed certificate for 127.0.0.1 and its key, in one PEM file."""
+    key, chain, both = folder / "key.pem", folder / "cert.pem", folder / "both.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+         "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", chain,
+         "-days", "2", "-subj", "/CN=bot", "-addext",
+         "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    both.write_text(key.read_text() + chain.read_text())
+    return both
+
+
+def server_context(certificate: Path) -> ssl.SSLContext:
+    """Return what a TLS server needs to show ``certificate``."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
 
 
 def open_sockets() -> int:

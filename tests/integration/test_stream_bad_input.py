@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from emulator.stream.options import profile_options
+from emulator.stream.options import StreamOptions, profile_options
 from tests.integration.stream_support import (
     Recorder,
     accept_upgrade,
@@ -17,10 +18,12 @@ from tests.integration.stream_support import (
     dial_to_the_end,
     finish,
     frame,
+    make_certificate,
     make_stream,
     play,
     quick,
     raw_server,
+    server_context,
     until,
 )
 
@@ -144,6 +147,23 @@ def test_a_10_mb_message_fails_the_stream_without_being_held() -> None:
         async with raw_server(bot_of(frame(TEXT, b"x" * 10_000_000))) as url:
             sink = await dial_to_the_end(url)
         assert sink.outcome.close_code == 1009
+
+    play(scenario)
+
+
+def test_a_large_message_comes_whole_over_tls(tmp_path: Path) -> None:
+    context = server_context(make_certificate(tmp_path))
+    bot = bot_of(frame(TEXT, media(1_500_000)), frame(PING), frame(TEXT, say("clear")))
+
+    async def scenario() -> None:
+        async with raw_server(bot, context) as url:
+            client, sink = make_stream(url, StreamOptions(tls_verify=False))
+            client.start()
+            await until(lambda: sink.clears)
+            client.close("stopped")
+            outcome = await finish(sink)
+        assert len(sink.audio) == 1_500_000
+        assert outcome.status == "completed"
 
     play(scenario)
 
@@ -272,7 +292,12 @@ def test_an_echo_loop_of_marks_is_bounded() -> None:
 # -- a bot that does not read
 
 
-def test_a_bot_that_does_not_read_loses_the_oldest_audio_and_nothing_grows() -> None:
+@pytest.mark.parametrize("is_secure", [False, True], ids=["ws", "wss"])
+def test_a_bot_that_does_not_read_loses_the_oldest_audio_and_nothing_grows(
+    is_secure: bool, tmp_path: Path
+) -> None:
+    context = server_context(make_certificate(tmp_path)) if is_secure else None
+
     async def scenario() -> None:
         release = asyncio.Event()
 
@@ -286,8 +311,8 @@ def test_a_bot_that_does_not_read_loses_the_oldest_audio_and_nothing_grows() -> 
             heard.append(await reader.read(-1))
 
         heard: list[bytes] = []
-        async with raw_server(stall) as url:
-            client, sink = make_stream(url)
+        async with raw_server(stall, context) as url:
+            client, sink = make_stream(url, StreamOptions(tls_verify=False))
             client.start()
             await sink.opened.wait()
             for _ in range(20_000):

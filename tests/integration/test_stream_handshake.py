@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,13 @@ from tests.integration.stream_support import (
     bot_server,
     dial_to_the_end,
     finish,
+    make_certificate,
     make_stream,
     play,
     quick,
     raw_server,
     read_request,
+    server_context,
     until,
 )
 
@@ -329,24 +329,8 @@ def test_a_caller_who_leaves_while_connecting_cancels(after_s: float) -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for 127.0.0.1, with its key, in one PEM file."""
-    folder = tmp_path_factory.mktemp("tls")
-    key, chain, both = folder / "key.pem", folder / "cert.pem", folder / "both.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-         "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", chain,
-         "-days", "2", "-subj", "/CN=bot", "-addext",
-         "subjectAltName=IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    both.write_text(key.read_text() + chain.read_text())
-    return both
-
-
-def server_context(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
+    """A self-signed certificate for 127.0.0.1."""
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def test_a_self_signed_certificate_is_refused(certificate: Path) -> None:

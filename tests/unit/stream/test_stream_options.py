@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from emulator.config import StreamSettings
 from emulator.errors import ConfigError
 from emulator.stream.options import (
     PROFILES,
@@ -77,3 +78,11 @@ def test_every_field_is_described_with_evidence() -> None:
 def test_profiles_name_only_knobs_that_exist() -> None:
     names = {name for name, _ in knobs()}
     assert all(set(profile) <= names for profile in PROFILES.values())
+
+
+def test_settings_of_a_knobs_name_have_its_default() -> None:
+    settings = StreamSettings.model_fields
+    shared = {name for name, _ in knobs()} & set(settings)
+    assert "close_mode" in shared
+    for name in shared:
+        assert settings[name].default == getattr(StreamOptions(), name), name
