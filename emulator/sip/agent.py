@@ -79,12 +79,15 @@ class UserAgent:
         self._options = options
         self._networks = networks
         self._ids = ids
-        methods = (*METHODS, "REGISTER") if options.users else METHODS
+        methods = served_methods(options)
         self._party = LocalParty(options.user_agent, ports, methods)
         self._digest = DigestServer(options.realm, options.users.get, ids)
         self._registrar = Registrar()
         self._settings = SessionSettings(
-            self._party, ids, options.timers, options.keepalive_s
+            self._party,
+            ids,
+            options.timers,
+            options.keepalive_s,
         )
         self._layer = TransactionLayer(options.timers)
         self._sessions: dict[int, InviteSession] = {}
@@ -272,7 +275,9 @@ class UserAgent:
             return self._cancel_arrived(key, request)
         if self._layer.is_merged(key):
             return self._reply(key, request, 482)
-        objection = objection_to(request, self._party.methods)
+        objection = objection_to(
+            request, self._party.methods, self._options.min_session_expires_s
+        )
         if objection is not None:
             return self._refuse(key, request, objection)
         if request.to.tag is not None:
@@ -327,9 +332,9 @@ class UserAgent:
         if invite_key not in self._layer:
             return self._reply(key, cancel, 481)
         effects = self._reply(key, cancel, 200)
-        session = self._users.get(invite_key)
-        if isinstance(session, UasSession) and session.transaction == invite_key:
-            effects += self.act(session, session.cancel(cancel))
+        session = self._users.get(invite_key) or self._dialogs.get(dialog_id_of(cancel))
+        if isinstance(session, InviteSession):
+            effects += self.act(session, session.cancel(invite_key, cancel))
         return effects
 
     def _ack_arrived(self, ack: Request) -> list[Effect]:
@@ -460,6 +465,13 @@ class UserAgent:
         if outgoing.transport is None or outgoing.transport == target.transport:
             return target
         return Target(outgoing.transport, target.host, target.port)
+
+
+def served_methods(options: SipOptions) -> tuple[str, ...]:
+    """Return what Allow names."""
+    registers = ("REGISTER",) if options.users else ()
+    refers = ("REFER",) if options.accept_refer else ()
+    return (*METHODS, *registers, *refers)
 
 
 def dialog_id_of(request: Request) -> DialogId:

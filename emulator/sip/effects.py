@@ -87,7 +87,7 @@ class Announce:
 class Emit:
     """Put an event into a session's mailbox."""
 
-    session: InviteSession
+    serial: int
     event: SessionEvent
 
 

@@ -291,8 +291,8 @@ class SipEndpoint:
                     timer.cancel()
             case Announce(session, request, source):
                 self._announce(session, request, source)
-            case Emit(session, event):
-                self._emit(session, event)
+            case Emit(serial, event):
+                self._emit(serial, event)
             case Completed(serial, response, reason):
                 self._complete(serial, response, reason)
             case _:
@@ -321,14 +321,14 @@ class SipEndpoint:
         except SessionStateError:
             handle.hang_up()
 
-    def _emit(self, session: InviteSession, event: SessionEvent) -> None:
-        mailbox = self._mailboxes.get(session.serial)
+    def _emit(self, serial: int, event: SessionEvent) -> None:
+        mailbox = self._mailboxes.get(serial)
         if mailbox is None:
             return
         mailbox.put(event)
         if isinstance(event, SessionEnded):
             # The handle keeps the mailbox for its reader.
-            del self._mailboxes[session.serial]
+            del self._mailboxes[serial]
 
     def _complete(self, serial: int, response: Response | None, reason: str) -> None:
         outcome = self._requests.get(serial)

@@ -109,6 +109,22 @@ class OfferReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class OfferWithdrawn:
+    """The peer cancelled its re-INVITE before we answered; nothing is to be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferReceived:
+    """The peer asks for a transfer: ``accept_refer`` or ``reject_refer``.
+
+    ``refer_to`` is a URI of any scheme, perhaps with ``Replaces`` among its headers.
+    """
+
+    refer_to: str
+    referred_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class OfferAnswered:
     """The peer's answer to an offer that we made inside the dialog."""
 
@@ -151,6 +167,8 @@ SessionEvent: TypeAlias = (
     | OfferReceived
     | OfferAnswered
     | OfferRejected
+    | OfferWithdrawn
+    | ReferReceived
     | InfoReceived
     | SessionEnded
 )

@@ -88,6 +88,9 @@ class SipOptions:
         nat: ``auto`` sends in-dialog requests to the observed source when the
             Contact is loopback or differs from it; ``off`` always obeys the Contact.
         keepalive_s: Interval of the OPTIONS that keep such a UDP mapping alive.
+        min_session_expires_s: Shorter session timers are refused with 422; 90 is
+            RFC 4028's least.
+        accept_refer: Serve REFER; without it the method is not allowed.
         users: Names and passwords of those who may REGISTER; without any, REGISTER
             gets 405.
         realm: Of digest challenges.
@@ -102,6 +105,8 @@ class SipOptions:
     networks: OwnNetworks | None = None
     nat: Literal["auto", "off"] = "auto"
     keepalive_s: float = 25.0
+    min_session_expires_s: int = 90
+    accept_refer: bool = False
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
     realm: str = "exotel-emulator"
     retry_after_s: int = 10

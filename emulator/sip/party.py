@@ -15,7 +15,7 @@ from emulator.sip.uri import NameAddr, quoted
 
 METHODS: Final = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE")
 ACCEPT: Final = "application/sdp"
-SUPPORTED: Final = ""
+SUPPORTED: Final = "timer"
 INITIAL_MAX_FORWARDS: Final = 70
 # RFC 3261 §12.1.1 for 101-299; a 100 and failures need none of them.
 _ECHOED: Final = ("Via", "From", "To", "Call-ID", "CSeq")

@@ -7,6 +7,7 @@ from typing import Final
 
 from emulator.sip.body import media_type
 from emulator.sip.errors import SipParseError
+from emulator.sip.liveness import session_expires_s
 from emulator.sip.message import Request
 from emulator.sip.party import ACCEPT, METHODS, SUPPORTED, warning
 
@@ -35,7 +36,9 @@ class Objection:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def objection_to(request: Request, methods: tuple[str, ...]) -> Objection | None:
+def objection_to(
+    request: Request, methods: tuple[str, ...], min_session_expires_s: int
+) -> Objection | None:
     """Return why the request cannot be processed, or None.
 
     Args:
@@ -46,6 +49,7 @@ def objection_to(request: Request, methods: tuple[str, ...]) -> Objection | None
             _method_objection(request, methods)
             or _uri_objection(request)
             or _extension_objection(request)
+            or _timer_objection(request, min_session_expires_s)
             or (_invite_objection(request) if request.method == "INVITE" else None)
         )
     except SipParseError as error:
@@ -76,6 +80,16 @@ def _extension_objection(request: Request) -> Objection | None:
     if not unknown:
         return None
     return Objection(420, (("Unsupported", ", ".join(unknown)),))
+
+
+def _timer_objection(request: Request, least_s: int) -> Objection | None:
+    """RFC 4028 §9; a caller without timers cannot understand a 422."""
+    wanted_s = session_expires_s(request)
+    if wanted_s is None or wanted_s >= least_s:
+        return None
+    if "timer" not in request.headers.tokens("Supported"):
+        return None
+    return Objection(422, (("Min-SE", str(least_s)),))
 
 
 def _invite_objection(request: Request) -> Objection | None:

@@ -171,6 +171,18 @@ class CallSession:
         """Send a re-INVITE; ``OfferAnswered`` or ``OfferRejected`` follows."""
         self._perform(self._session.offer(sdp))
 
+    def accept_refer(self) -> None:
+        """Agree to a transfer: 202, then NOTIFY as ``notify_transfer`` says."""
+        self._perform(self._session.accept_refer())
+
+    def reject_refer(self, status: int = 603, *, headers: HeaderList = ()) -> None:
+        """Refuse a transfer."""
+        self._perform(self._session.reject_refer(status, headers))
+
+    def notify_transfer(self, status: int) -> None:
+        """Tell the peer how the new call fares; a final status is the last word."""
+        self._perform(self._session.notify_transfer(status))
+
     async def next_event(self) -> SessionEvent:
         """Return the next event; after the last one, ``SessionEnded`` again."""
         return await self._mailbox.get()

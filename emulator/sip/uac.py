@@ -29,6 +29,7 @@ from emulator.sip.invite import (
     SessionSettings,
     SessionState,
 )
+from emulator.sip.liveness import interval_of_response
 from emulator.sip.message import Request, Response
 from emulator.sip.nat import is_loopback, target_of_uri
 from emulator.sip.party import SUPPORTED, sdp_headers
@@ -61,6 +62,7 @@ class UacSession(InviteSession):
         super().__init__(
             serial, settings, settings.ids.call_id(), target, advertised_ip
         )
+        self._local_sdp = outgoing.sdp
         self.state = SessionState.CALLING
         self._outgoing = outgoing
         self._target = target
@@ -98,6 +100,7 @@ class UacSession(InviteSession):
         """Answer the offer that came with the 2xx."""
         if self.state is not SessionState.ANSWERED:
             raise SessionStateError("acknowledge", self.state.value)
+        self._local_sdp = sdp
         effects: list[Effect] = [self._ack_answer(self.dialog, sdp)]
         effects += self._enter_established()
         if self._bye_headers is not None:
@@ -219,6 +222,8 @@ class UacSession(InviteSession):
     def _take_answer(self, dialog: Dialog, response: Response) -> list[Effect]:
         was_cancelling = self.state is SessionState.CANCELLING
         self._dialog = dialog
+        self._learn_abilities(response)
+        self._interval = interval_of_response(response)
         self._early.clear()
         effects: list[Effect] = [
             DialogChanged(self),
@@ -280,10 +285,6 @@ class UacSession(InviteSession):
         if self.state is SessionState.ENDING and self._end_cause is EndCause.TIMEOUT:
             cause = self._end_cause
         return super()._end(cause, detail)
-
-    def _stop_timers(self) -> list[Effect]:
-        own: list[Effect] = [self._clear_timer(RING), self._clear_timer(CANCEL)]
-        return own + super()._stop_timers()
 
     # --- making messages and dialogs ---
 

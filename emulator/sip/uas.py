@@ -42,6 +42,7 @@ class UasSession(InviteSession):
         self._transaction = transaction
         self._invite = invite
         self._local_tag = settings.ids.tag()
+        self._learn_abilities(invite)
         self._dialog = Dialog(
             call_id=invite.call_id,
             local=invite.to.with_tag(self._local_tag),
@@ -58,11 +59,6 @@ class UasSession(InviteSession):
             observed=observed,
         )
 
-    @property
-    def transaction(self) -> TransactionId:
-        """The transaction of the INVITE."""
-        return self._transaction
-
     def ringing(
         self, status: int, sdp: str | None, headers: HeaderList
     ) -> list[Effect]:
@@ -76,9 +72,11 @@ class UasSession(InviteSession):
         """Send 200, again and again until its ACK is there."""
         self._require_incoming("answer")
         self.state = SessionState.ANSWERED
+        self._local_sdp = sdp
         content, body = sdp_headers(sdp)
+        timer = self._refresh_headers(self._invite)
         response = self._response(
-            200, None, [*self._ability_headers(), *headers, *content], body
+            200, None, [*self._ability_headers(), *timer, *headers, *content], body
         )
         effects: list[Effect] = [Respond(self._transaction, response)]
         return effects + self._await_ack(self._transaction, response)
@@ -91,8 +89,10 @@ class UasSession(InviteSession):
         reply = self._reply(status, reason_phrase, headers)
         return [reply, *self._end(EndCause.LOCAL_REJECT, f"{status}")]
 
-    def cancel(self, cancel: Request) -> list[Effect]:
+    def cancel(self, key: TransactionId, cancel: Request) -> list[Effect]:
         """The caller gave up; too late once there is an answer (RFC 3261 §9.2)."""
+        if key != self._transaction:
+            return super().cancel(key, cancel)
         if self.state is not SessionState.INCOMING:
             return []
         reply = self._reply(487, None, ())

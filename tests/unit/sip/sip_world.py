@@ -106,6 +106,7 @@ class Node:
             case SendMessage(message, target, _, is_retransmission):
                 self.world.carry(self, message, target, is_retransmission)
             case SetTimer(key, delay_s):
+                self.world.cancel(self.timers.pop(key, None))
                 self.timers[key] = self.world.after(
                     delay_s, lambda: self._timer_fired(key)
                 )
@@ -115,8 +116,8 @@ class Node:
                 self.invites.append(request)
                 self._add(session)
                 self.perform(self.agent.act(session, self.on_invite(session)))
-            case Emit(session, event):
-                self.events[session.serial].append(event)
+            case Emit(serial, event):
+                self.events[serial].append(event)
             case Completed():
                 self.completed.append(effect)
             case _:
@@ -154,6 +155,8 @@ class World:
         self.now_s = 0.0
         self.lose: Loss = no_loss
         self.log: list[Line] = []
+        # Ports that are no node but a function of the test, such as a proxy.
+        self.relays: dict[int, Callable[[Message, SourceAddress], None]] = {}
         self._nodes: dict[int, Node] = {}
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._serial = 0
@@ -182,11 +185,14 @@ class World:
                 was_lost,
             )
         )
+        source = SourceAddress(target.transport, "127.0.0.1", sender.port)
+        relay = self.relays.get(target.port)
+        if relay is not None and not was_lost:
+            self.after(ONE_WAY_S, lambda: relay(message, source))
         receiver = self._nodes.get(target.port)
         if was_lost or receiver is None:
             return
         data = message.to_bytes()
-        source = SourceAddress(target.transport, "127.0.0.1", sender.port)
         self.after(ONE_WAY_S, lambda: self.deliver(receiver, data, source))
 
     def deliver(self, receiver: Node, data: bytes, source: SourceAddress) -> None:
