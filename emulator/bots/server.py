@@ -26,6 +26,7 @@ logger = logging.getLogger("emulator.bots")
 Report = Callable[[str], None]
 # The platform never sends more than a chunk of audio and its envelope.
 MAX_MESSAGE_BYTES = 1 << 20
+MAX_LINE_CHARS = 1000
 # A caller that does not answer a close is left so soon, or no bot could be stopped.
 CLOSE_TIMEOUT_S = 1.0
 
@@ -82,14 +83,17 @@ async def serve_bot(
     kind = BOTS[name]
     where = directory if directory is not None else Path()
 
+    def tell(line: str) -> None:
+        report(_printable(line))
+
     async def talk(socket: ServerConnection) -> None:
-        await _Conversation(kind(socket, where), socket, report).run()
+        await _Conversation(kind(socket, where), socket, tell).run()
 
     async def answer(socket: ServerConnection, request: Request) -> Response | None:
         await asyncio.sleep(kind.answers_after_s)
         if kind.refuses_with is None:
             return None
-        report(f"refused {request.path} with {kind.refuses_with}")
+        tell(f"refused {request.path} with {kind.refuses_with}")
         return socket.respond(kind.refuses_with, f"{name} takes no calls\n")
 
     try:
@@ -104,6 +108,12 @@ async def serve_bot(
     except OSError as error:
         raise _listen_error(host, port, error) from error
     return RunningBot(server)
+
+
+def _printable(line: str) -> str:
+    """Return ``line`` fit for a terminal: what a caller sent may be anything."""
+    shown = line[:MAX_LINE_CHARS]
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
 
 
 def _listen_error(host: str, port: int, error: OSError) -> ListenError:

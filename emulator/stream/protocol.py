@@ -27,7 +27,7 @@ from emulator.stream.bot_messages import (
 from emulator.stream.interface import SAMPLE_BYTES, StreamRequest
 from emulator.stream.messages import CONNECTED, MessageWriter, start_body
 from emulator.stream.options import StreamOptions
-from emulator.stream.rules import Example, RuleLedger
+from emulator.stream.rules import Example, RuleLedger, format_example
 
 # A bot that answers each echo with a mark would loop at the speed of the socket; so
 # many echoes leave at once, the rest with the next chunks.
@@ -248,7 +248,7 @@ class StreamProtocol:
 
     def _receive_mark(self, name: str) -> None:
         self.counters.marks_received += 1
-        self._report("stream.received", {"event": "mark", "name": name})
+        self._report("stream.received", {"event": "mark", "name": format_example(name)})
         cost = len(name) + MARK_OVERHEAD_BYTES
         if self._outstanding_bytes + cost > MAX_OUTSTANDING_MARK_BYTES:
             self.note("mark.overflow", name)
@@ -265,7 +265,9 @@ class StreamProtocol:
             self._send("clear", self._writer.clear(self._next_number()), {})
 
     def _receive_stop(self, reason: str) -> None:
-        self._report("stream.received", {"event": "stop", "reason": reason})
+        self._report(
+            "stream.received", {"event": "stop", "reason": format_example(reason)}
+        )
         if self._options.bot_stop == "ignore":
             self.note("stop.ignored", reason)
             return
@@ -311,7 +313,7 @@ class StreamProtocol:
         self._echoes_left -= 1
         self.counters.marks_echoed += 1
         text = self._writer.mark(self._next_number(), name)
-        self._send("mark", text, {"name": name})
+        self._send("mark", text, {"name": format_example(name)})
 
     def _forget_mark(self, name: str) -> bool:
         """Strike one mark of that name off; False when none is outstanding."""

@@ -15,12 +15,6 @@ from emulator.bots import BOTS
 from emulator.bots.server import serve_bot
 from emulator.errors import ExitStatus, ListenError
 
-START = {
-    "event": "start",
-    "stream_sid": "s1",
-    "start": {"from": "1", "to": "2", "media_format": {"sample_rate": "8000"}},
-}
-
 
 def test_a_taken_port_is_told_with_the_option_that_changes_it() -> None:
     async def run() -> None:
@@ -98,6 +92,17 @@ def test_a_bot_survives_nonsense(
     monkeypatch.chdir(tmp_path)
     lines, _ = talk_to(name, nonsense)
     assert lines[-1] == "(no start) closed 1000" or lines[-1] == "x closed 1000"
+
+
+def test_a_line_holds_nothing_that_a_terminal_would_obey() -> None:
+    start = {
+        "stream_sid": "\x1b[2J",
+        "from": "a\nb" + "x" * 9999,
+        "media_format": {"sample_rate": "8000"},
+    }
+    lines, _ = talk_to("echo", {"event": "start", "start": start})
+    assert lines[0].startswith("\\x1b[2J start from a\\nbxxx")
+    assert len(lines[0]) < 1100
 
 
 def test_a_refusing_bot_answers_the_upgrade_with_its_status() -> None:

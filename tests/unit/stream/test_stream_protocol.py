@@ -146,6 +146,17 @@ def test_a_mark_is_queued_and_echoed_when_it_was_played() -> None:
     assert echo["mark"] == {"name": "hello"}
 
 
+def test_what_a_bot_writes_is_told_shortened_and_echoed_whole() -> None:
+    machine, name = talking(), "x" * 500_000
+    effects = receive(machine, mark(name))
+    effects += machine.mark_played(name)
+    effects += receive(machine, message("stop", stop={"reason": name}))
+    assert sent(effects)[0]["mark"]["name"] == name
+    for effect in effects:
+        if isinstance(effect, Report):
+            assert len(str(effect.data)) < 1000
+
+
 def test_each_of_several_marks_of_one_name_is_echoed() -> None:
     machine = talking()
     receive(machine, mark("x"))
