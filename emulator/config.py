@@ -29,6 +29,12 @@ ListenPort = Annotated[int, Field(ge=0, le=65535)]
 Network = str
 
 
+# Only the platform sets such headers; two spellings of its guides (decisions).
+RESERVED_HEADER_PREFIXES = (
+    "x-exotel-", "x-veeno-", "x-veen-", "exotel-", "veeno-", "veen-",
+)  # fmt: skip
+
+
 class Section(BaseModel):
     """A frozen part of the tree that refuses unknown fields."""
 
@@ -39,6 +45,9 @@ class AccountSettings(Section):
     """The one account that the emulator plays."""
 
     sid: str = Field("exotel1", description="Account SID.")
+    region: Literal["mumbai", "singapore"] = Field(
+        "mumbai", description="Trunks behind flows exist in mumbai only."
+    )
     api_key: str = Field("emulator", description="API key: Basic user name.")
     api_token: SecretStr = Field(
         SecretStr("emulator"), description="API token: Basic password."
@@ -67,19 +76,39 @@ class TrunkNumberSettings(Section):
     """A number that is mapped to a trunk."""
 
     number: str = Field(description="An ExoPhone, any spelling.")
-    mode: Literal["flow"] = Field("flow", description="flow: run the number's flow.")
+    mode: Literal["flow", "pstn"] = Field(
+        "pstn",
+        description="flow: a call to it runs its flow; pstn: a call from it reaches "
+        "people and other trunks.",
+    )
+
+
+class TrunkCredentialSettings(Section):
+    """A digest user of a trunk."""
+
+    user_name: str = Field(description="Digest user name.")
+    password: SecretStr = Field(description="Digest password.")
 
 
 class TrunkSettings(Section):
-    """A SIP trunk: a PBX that may call in."""
+    """A SIP trunk: a PBX or a voice platform that calls in and is called."""
 
-    name: str = Field(description="Trunk name.")
-    sid: str = Field(description="Trunk SID, trmum1….")
+    name: str = Field(description="Trunk name; dialled as sip:<name>, with a note.")
+    sid: str = Field(description="Trunk SID, trmum1…; dialled as sip:<sid>.")
     whitelisted_ips: tuple[Network, ...] = Field(
-        (), description="Addresses or networks that may call without credentials."
+        (), description="Addresses or networks that may call."
     )
     numbers: tuple[TrunkNumberSettings, ...] = Field(
-        (), description="Numbers the trunk may call; empty: every ExoPhone."
+        (), description="Numbers of the trunk; empty: it may call every ExoPhone."
+    )
+    credentials: tuple[TrunkCredentialSettings, ...] = Field(
+        (), description="With any, calls of the trunk are challenged (401)."
+    )
+    destinations: tuple[str, ...] = Field(
+        (), description="host:port;transport=… to call, tried in order."
+    )
+    calls_per_minute: int = Field(
+        200, ge=1, description="More calls of the trunk get 503."
     )
 
     @field_validator("whitelisted_ips")
@@ -95,9 +124,17 @@ class SipSettings(Section):
 
     bind: str = Field("127.0.0.1", description="Address of the SIP listeners.")
     port: ListenPort = Field(5060, description="UDP and TCP port.")
-    transports: tuple[Literal["udp", "tcp"], ...] = Field(
-        ("udp", "tcp"), description="Which transports listen."
+    tls_port: ListenPort = Field(5061, description="TLS port.")
+    transports: tuple[Literal["udp", "tcp", "tls"], ...] = Field(
+        ("udp", "tcp", "tls"), min_length=1, description="Which transports listen."
     )
+    strict_transport: bool = Field(
+        False, description="403 to calls over UDP, which the trunk manuals exclude."
+    )
+    tls_certificate: str | None = Field(
+        None, description="PEM file; unset: a self-signed one is made at first start."
+    )
+    tls_key: str | None = Field(None, description="PEM file of the certificate's key.")
     advertise_address: str | None = Field(
         None,
         description="Address to put in Contact and SDP for peers beyond a NAT; "
@@ -116,6 +153,20 @@ class SipSettings(Section):
     require_account_header: bool = Field(
         False, description="403 to an INVITE without X-Exotel-AccountSid."
     )
+    require_account_domain: bool = Field(
+        False, description="403 unless From's host is {account}.pstn.exotel.com."
+    )
+    require_e164: bool = Field(
+        False, description="484 to every dialled number that is not E.164."
+    )
+
+    @field_validator("custom_headers")
+    @classmethod
+    def _are_not_reserved(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name.lower().startswith(RESERVED_HEADER_PREFIXES):
+                raise ValueError(f"{name} is reserved for the platform")
+        return names
 
 
 class MediaSettings(Section):

@@ -12,6 +12,7 @@ import ipaddress
 import logging
 import os
 import secrets
+import shutil
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from emulator.calls.manager import CallManager
     from emulator.config import LoadedSettings, Settings
     from emulator.flow.catalogue import FlowCatalogue, FlowFile
+    from emulator.sip.address import Transport
     from emulator.sip.endpoint import SipEndpoint
+    from emulator.sip.options import SipOptions
     from emulator.sip.session import IncomingInvite
     from emulator.sip.trace import SipTrace
     from emulator.sip.transport.sockets import BoundListener
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("emulator.service")
 
+SIP_REALM = "exotel-emulator"
 DEFAULT_CONFIG = Path("config/emulator.yaml")
 
 
@@ -120,7 +124,7 @@ class Service:
         )
         self.settings: Settings
         self.flows: FlowCatalogue
-        self.flow_warnings: tuple[Problem, ...] = ()
+        self.warnings: tuple[str, ...] = ()
         self.calls: CallManager
         self.http: HttpServer
         self.endpoint: SipEndpoint
@@ -182,7 +186,8 @@ class Service:
 
         self.settings = read_settings(self._options).settings
         set_up_logging(self.settings.logs.level, self.settings.logs.format)
-        self.flows, self.flow_warnings = self._load_flows()
+        self.flows, traps = self._load_flows()
+        self.warnings = tuple(map(str, traps))
         self._check_numbers()
 
     def _load_flows(self) -> tuple[FlowCatalogue, tuple[Problem, ...]]:
@@ -224,6 +229,7 @@ class Service:
         )
 
     def _build_calls(self) -> None:
+        from emulator.calls.doorkeeper import Doorkeeper
         from emulator.calls.manager import CallManager
         from emulator.calls.services import CallServices
         from emulator.speech.cache import SpeechCache
@@ -240,7 +246,10 @@ class Service:
             speech=self.speech,
             announce=bus.publish,
         )
-        self.calls = CallManager(services, self.flows, bus)
+        doorkeeper = Doorkeeper(
+            self.settings, self._clock, IdSource(), SIP_REALM, self._registered_at
+        )
+        self.calls = CallManager(services, self.flows, doorkeeper, bus)
         rendering = asyncio.create_task(
             self.speech.render(self.flows.texts()), name="speech"
         )
@@ -248,16 +257,9 @@ class Service:
 
     async def _start_sip(self) -> None:
         from emulator.sip.endpoint import SipEndpoint
-        from emulator.sip.options import SipOptions
 
-        sip = self.settings.sip
         self.endpoint = SipEndpoint(
-            SipOptions(
-                bind_ip=sip.bind,
-                port=sip.port,
-                transports=sip.transports,
-                advertise_address=sip.advertise_address,
-            ),
+            self._sip_options(),
             self._clock,
             IdSource(),
             on_invite=self._on_invite,
@@ -266,6 +268,48 @@ class Service:
         self._listeners = await self.endpoint.start()
         deadline_s = self.settings.calls.shutdown_deadline_s
         self._stack.push_async_callback(self.endpoint.stop, deadline_s)
+
+    def _sip_options(self) -> SipOptions:
+        from emulator.sip.options import SipOptions, TlsOptions
+
+        sip = self.settings.sip
+        return SipOptions(
+            bind_ip=sip.bind,
+            port=sip.port,
+            transports=self._transports(),
+            advertise_address=sip.advertise_address,
+            users={
+                user.name: user.password.get_secret_value()
+                for user in self.settings.users
+            },
+            realm=SIP_REALM,
+            tls=TlsOptions(
+                port=sip.tls_port,
+                certificate=Path(sip.tls_certificate) if sip.tls_certificate else None,
+                key=Path(sip.tls_key) if sip.tls_key else None,
+                folder=Path(self.settings.data_dir),
+            ),
+        )
+
+    def _transports(self) -> tuple[Transport, ...]:
+        """Leave TLS out where no certificate can be had, rather than not start."""
+        sip = self.settings.sip
+        if (
+            sip.tls_certificate
+            or "tls" not in sip.transports
+            or shutil.which("openssl")
+        ):
+            return sip.transports
+        self.warnings += ("no TLS: openssl is needed once to make its certificate",)
+        return tuple(name for name in sip.transports if name != "tls")
+
+    def _registered_at(self, ip: str) -> str | None:
+        """Return the user who has registered from an address."""
+        for user in self.settings.users:
+            for binding in self.endpoint.bindings(user.name):
+                if binding.target.host == ip:
+                    return user.name
+        return None
 
     async def _start_http(self, sock: socket.socket) -> None:
         from emulator.api.app import create_app

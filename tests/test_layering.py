@@ -76,7 +76,11 @@ PURE_ROOMS: dict[str, set[str]] = {
     "rtp": {"session", "ports"},
     "media": set(),
 }
-PURE_MODULES = {"calls.status", "calls.routing", "calls.timeline", "worker.messages"}
+PURE_MODULES = {
+    "calls.custom_headers", "calls.door", "calls.ending", "calls.info_digits",
+    "calls.journal", "calls.numbers", "calls.rates", "calls.status", "calls.text",
+    "calls.timeline", "worker.messages",
+}  # fmt: skip
 
 
 def module_name(path: Path) -> str:

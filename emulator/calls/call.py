@@ -24,6 +24,7 @@ from typing import Any
 from emulator.calls.door import Admitted, Refused
 from emulator.calls.ending import EndCause, Ending
 from emulator.calls.flowing import FlowDriver
+from emulator.calls.info_digits import parse_info_digit
 from emulator.calls.leg import Leg
 from emulator.calls.media import CallMedia
 from emulator.calls.services import CallServices
@@ -193,7 +194,8 @@ class Call:
         quoted = refused.explanation.replace('"', "'")
         warning = ("Warning", f'399 exotel-emulator "{quoted}"')
         invite.session.reject(
-            refused.status, headers=[self.ending.reason_header(), warning]
+            refused.status,
+            headers=[self.ending.reason_header(), warning, *refused.headers],
         )
 
     async def run(self, invite: IncomingInvite, admitted: Admitted, flow: Flow) -> None:
@@ -274,12 +276,19 @@ class Call:
             case OfferReceived():
                 self._renegotiate(event, invite)
             case InfoReceived():
-                pass  # Digits by INFO arrive with the rest of the SIP core.
+                self._take_info(event)
             case SessionEnded(cause=cause, detail=detail):
                 text = f"{cause.value}: {detail}" if detail else cause.value
                 self.end(EndCause.SIGNALLING_LOST, printable(text))
             case _:
                 pass  # Events of calls that we place.
+
+    def _take_info(self, event: InfoReceived) -> None:
+        digit = parse_info_digit(event.content_type, event.body)
+        if digit is not None:
+            self.leg.inject_digit(digit.digit, digit.duration_ms)
+        else:
+            self.record("note", text=f"INFO with {event.content_type} is no digit")
 
     def _renegotiate(self, event: OfferReceived, invite: IncomingInvite) -> None:
         """Answer a re-INVITE; one that cannot be met leaves the call as it was."""

@@ -8,7 +8,8 @@ from collections import deque
 
 from emulator.bus import Bus
 from emulator.calls.call import Call, CallFacts
-from emulator.calls.door import Admitted, Knock, Refused, caller_identity, knock
+from emulator.calls.door import Admitted, Answer, Knock, Refused, caller_identity
+from emulator.calls.doorkeeper import Doorkeeper
 from emulator.calls.ending import EndCause
 from emulator.calls.journal import sip_event
 from emulator.calls.services import CallServices
@@ -34,11 +35,16 @@ class CallManager:
     """
 
     def __init__(
-        self, services: CallServices, flows: FlowCatalogue, bus: Bus[str]
+        self,
+        services: CallServices,
+        flows: FlowCatalogue,
+        doorkeeper: Doorkeeper,
+        bus: Bus[str],
     ) -> None:
         self.bus = bus
         self._services = services
         self._flows = flows
+        self._doorkeeper = doorkeeper
         self._calls: dict[str, Call] = {}
         self._by_call_id: dict[str, Call] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -65,12 +71,25 @@ class CallManager:
 
     def on_invite(self, invite: IncomingInvite) -> None:
         """Take a new call, or refuse it with the reason."""
-        facts = _knock_of(invite)
-        answer = self._admit(facts)
+        try:
+            facts = self._doorkeeper.facts(invite)
+        except SipParseError as error:
+            logger.warning("INVITE from %s refused with 400: %s", invite.source, error)
+            invite.session.reject(400, headers=[("Reason", _sip_reason(400, error))])
+            return
+        answer = self._doorkeeper.admit(facts, self.active)
+        if isinstance(answer, Refused) and answer.challenge:
+            # The caller's next INVITE has the same Call-ID: that will be the call.
+            logger.info("INVITE from %s: %s", invite.source, answer.explanation)
+            invite.session.reject(answer.status, headers=answer.headers)
+            return
+        self._begin(invite, self._facts(invite, facts, answer), answer)
+
+    def _begin(self, invite: IncomingInvite, facts: CallFacts, answer: Answer) -> None:
         early = [t for t in self._early if t.call_id == invite.call_id]
         now_s = self._services.clock.monotonic_s()
         began_s = min((trace.at_s for trace in early), default=now_s)
-        call = Call(self._facts(invite, facts, answer), self._services, began_s)
+        call = Call(facts, self._services, began_s)
         self._remember(call)
         for trace in early:
             call.record_event(sip_event(trace))
@@ -86,17 +105,7 @@ class CallManager:
         self._tasks[call.sid] = task
         task.add_done_callback(lambda _: self._over(call))
 
-    def _admit(self, facts: Knock) -> Admitted | Refused:
-        limit = self._services.settings.calls.max_concurrent
-        if self.active >= limit:
-            return Refused(
-                503, "capacity", f"{limit} calls are up (calls.max_concurrent)"
-            )
-        return knock(self._services.settings, facts)
-
-    def _facts(
-        self, invite: IncomingInvite, facts: Knock, answer: Admitted | Refused
-    ) -> CallFacts:
+    def _facts(self, invite: IncomingInvite, facts: Knock, answer: Answer) -> CallFacts:
         if isinstance(answer, Admitted):
             from_, to = answer.from_, answer.to
         else:
@@ -168,24 +177,6 @@ class CallManager:
         return len(late)
 
 
-def _knock_of(invite: IncomingInvite) -> Knock:
-    headers = {
-        name: printable(value)
-        for name, value in reversed(list(invite.request.headers))
-        if name.lower().startswith("x-")
-    }
-    return Knock(
-        dialled=printable(invite.request.sip_uri.user_text),
-        from_user=printable(_from_user(invite)),
-        source_ip=invite.source.ip,
-        headers=headers,
-    )
-
-
-def _from_user(invite: IncomingInvite) -> str:
-    """Return the caller's user part; From may hold any scheme, such as ``tel:``."""
-    try:
-        return invite.request.from_.sip_uri.user_text or "anonymous"
-    except SipParseError:
-        scheme, _, rest = invite.request.from_.uri.partition(":")
-        return rest.partition(";")[0] if scheme.lower() == "tel" else "anonymous"
+def _sip_reason(status: int, error: Exception) -> str:
+    quoted = printable(str(error)).replace('"', "'")
+    return f'SIP;cause={status};text="{quoted}"'

@@ -51,7 +51,8 @@ def serve(
     config: ConfigFile = None,
     flows: FlowDirectory = None,
     sip_port: Annotated[
-        int | None, typer.Option(help="SIP port, UDP and TCP (sip.port).")
+        int | None,
+        typer.Option(help="SIP port, UDP and TCP; TLS takes the next (sip.port)."),
     ] = None,
     http_port: Annotated[
         int | None, typer.Option(help="HTTP port (http.port).")

@@ -223,7 +223,7 @@ import asyncio, os, sys
 from emulator.service import ServeOptions, Service
 
 async def main():
-    options = {name: ("test", 0) for name in ("sip.port", "http.port")}
+    options = {name: ("test", 0) for name in ("sip.port", "sip.tls_port", "http.port")}
     options["flow.directory"] = ("test", sys.argv[1])
     service = Service(ServeOptions(options=options, env={}))
     await service.start()

@@ -39,6 +39,7 @@ from emulator.sip.session import (
     OutgoingRequest,
 )
 from emulator.sip.timers import SipTimers
+from emulator.sip.tls import client_context
 from emulator.sip.trace import Direction, SipTrace
 from emulator.sip.uri import NameAddr
 
@@ -463,6 +464,45 @@ def test_an_idle_connection_is_closed() -> None:
             await wait_closed(writer.wait_closed())
 
     run(scenario())
+
+
+DATA = Path(__file__).resolve().parents[1] / "data" / "sip"
+
+
+@pytest.mark.parametrize("folder", ["torture", "malformed"])
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
+def test_hard_messages_leave_the_endpoint_as_it_was(
+    folder: str, transport: Transport, tls: dict[str, Any]
+) -> None:
+    """Every one arrives at real sockets; then a call works and nothing is left."""
+    if transport == "tls" and shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+
+    async def scenario() -> None:
+        async with side(refuse) as alice, side(refuse, **tls) as bob:
+            for path in sorted((DATA / folder).glob("*.dat")):
+                await hand_over(path.read_bytes(), bob, transport)
+            rejected = await until(alice.call(bob), Rejected)
+            assert isinstance(rejected, Rejected)
+            assert rejected.status == 404
+            await drained(bob)
+
+    run(scenario())
+
+
+async def hand_over(data: bytes, bob: Side, transport: Transport) -> None:
+    port = port_of(bob, transport)
+    if transport == "udp":
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as raw:
+            raw.sendto(data, ("127.0.0.1", port))
+        return
+    context = client_context(TlsOptions()) if transport == "tls" else None
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    writer.write(data)
+    with contextlib.suppress(ConnectionError):
+        await writer.drain()
+    writer.close()
+    await wait_closed(writer.wait_closed())
 
 
 # --- TLS and registration ---

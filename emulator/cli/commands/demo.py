@@ -85,6 +85,7 @@ def _options(bot_port: int) -> ServeOptions:
     return ServeOptions(
         options={
             "sip.port": ("demo", 0),
+            "sip.transports": ("demo", ["udp", "tcp"]),
             "http.port": ("demo", 0),
             "logs.level": ("demo", "WARNING"),
         },

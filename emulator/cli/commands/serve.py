@@ -33,6 +33,8 @@ def run(
         options["flow.directory"] = ("--flows", str(flows))
     if sip_port is not None:
         options["sip.port"] = ("--sip-port", sip_port)
+        # TLS keeps its distance, as 5061 does from 5060.
+        options["sip.tls_port"] = ("--sip-port", sip_port and sip_port + 1)
     if http_port is not None:
         options["http.port"] = ("--http-port", http_port)
     if bind is not None:
@@ -136,7 +138,7 @@ def _announce(service: Service) -> None:
     port = service.listeners[0].port
     for number in service.settings.numbers:
         print(f"dial  sip:{number.number}@{host}:{port}  -> flow {number.flow}")
-    for warning in service.flow_warnings:
+    for warning in service.warnings:
         print(f"warning: {warning}")
     print(f"ready after {_process_age_s():.2f} s", flush=True)
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from emulator.calls.door import Admitted, Knock, Refused, caller_identity, knock
+from emulator.calls.rates import CallRate
 from emulator.config import Settings
 
 LOOPBACK = "127.0.0.1"
@@ -33,8 +36,12 @@ def test_an_exophone_is_found_and_the_spelling_noted() -> None:
     assert any("wants E.164, +918010000002" in note for note in answer.notes)
 
 
-def test_e164_and_account_header_need_no_note() -> None:
-    facts = Knock("+918010000002", "x", LOOPBACK, {"x-exotel-accountsid": "exotel1"})
+ACCOUNT = {"x-exotel-accountsid": "exotel1"}
+DOMAIN = "exotel1.pstn.exotel.com"
+
+
+def test_a_call_as_the_manual_wants_it_needs_no_note() -> None:
+    facts = Knock("+918010000002", "x", LOOPBACK, ACCOUNT, from_host=DOMAIN)
     assert admitted(facts).notes == ()
 
 
@@ -68,17 +75,113 @@ def test_a_missing_account_header_is_refused_when_the_setting_asks() -> None:
     assert "sip.require_account_header" in answer.explanation
 
 
-def test_a_stranger_needs_a_trunk_or_the_account_header() -> None:
-    facts = Knock("08010000001", "x", "10.1.2.3")
-    answer = refused(facts)
-    assert (answer.status, answer.rule) == (403, "source")
-    assert "10.1.2.3" in answer.explanation
-    trunk = {"name": "local", "sid": "trmum1local", "whitelisted_ips": ["10.0.0.0/8"]}
-    assert admitted(facts, trunks=[trunk]).number.flow == "voicebot"
-    with_header = Knock(
-        "08010000001", "x", "10.1.2.3", {"X-Exotel-AccountSid": "exotel1"}
-    )
-    assert admitted(with_header)
+STRANGER = "10.1.2.3"
+LOCAL = {"name": "local", "sid": "trmum1local", "whitelisted_ips": ["10.0.0.0/8"]}
+
+
+def test_a_stranger_is_asked_for_credentials() -> None:
+    answer = refused(Knock("08010000001", "x", STRANGER))
+    assert (answer.status, answer.rule, answer.challenge) == (401, "source", True)
+    assert STRANGER in answer.explanation
+    assert "trunks[].whitelisted_ips" in answer.explanation
+
+
+def test_a_whitelisted_trunk_may_call() -> None:
+    answer = admitted(Knock("08010000001", "x", STRANGER), trunks=[LOCAL])
+    assert answer.origin.trunk and answer.origin.trunk.name == "local"
+
+
+def test_the_account_header_lets_a_stranger_in_with_a_note() -> None:
+    answer = admitted(Knock("08010000001", "x", STRANGER, ACCOUNT))
+    assert any("whitelisted_ips" in note for note in answer.notes)
+
+
+def test_a_registered_phone_may_call() -> None:
+    answer = admitted(Knock("08010000001", "alice", STRANGER, registered_user="alice"))
+    assert answer.origin.user and answer.origin.user.name == "alice"
+    assert answer.from_ == "09900000001"
+
+
+def test_a_trunk_with_credentials_is_challenged_whatever_its_address() -> None:
+    trunk = {**LOCAL, "credentials": [{"user_name": "pbx", "password": "secret"}]}
+    facts = Knock("08010000001", "x", STRANGER)
+    assert refused(facts, trunks=[trunk]).challenge
+    verified = replace(facts, digest="verified", digest_user="pbx")
+    answer = admitted(verified, trunks=[trunk])
+    assert answer.origin.trunk and answer.origin.trunk.name == "local"
+
+
+def test_wrong_credentials_are_403_with_the_platforms_error_code() -> None:
+    answer = refused(Knock("08010000001", "x", LOOPBACK, digest="wrong"))
+    assert (answer.status, answer.rule) == (403, "digest")
+    assert answer.headers == (("X-Exotel-ErrorCode", "4001"),)
+
+
+def test_the_from_domain_is_noted_or_required() -> None:
+    facts = Knock("08010000001", "x", LOOPBACK, from_host="pbx.example")
+    assert any(DOMAIN in note for note in admitted(facts).notes)
+    answer = refused(facts, sip={"require_account_domain": True})
+    assert (answer.status, answer.rule) == (403, "from-domain")
+    assert "sip.require_account_domain" in answer.explanation
+
+
+def test_udp_is_refused_when_transports_are_strict() -> None:
+    strict = {"strict_transport": True}
+    answer = refused(Knock("08010000001", "x", LOOPBACK), sip=strict)
+    assert (answer.status, answer.rule) == (403, "transport")
+    assert admitted(Knock("08010000001", "x", LOOPBACK, transport="tcp"), sip=strict)
+
+
+def test_short_spellings_are_484_when_e164_is_required() -> None:
+    answer = refused(Knock("08010000001", "x", LOOPBACK), sip={"require_e164": True})
+    assert (answer.status, answer.rule) == (484, "e164")
+    assert "+918010000001" in answer.explanation
+
+
+@pytest.mark.parametrize(
+    ("numbers", "reached"),
+    [
+        ([], True),
+        ([{"number": "+918010000001", "mode": "flow"}], True),
+        ([{"number": "08010000001", "mode": "pstn"}], False),
+        ([{"number": "08010000002", "mode": "flow"}], False),
+    ],
+)
+def test_a_trunk_reaches_the_flows_of_its_numbers(
+    numbers: list[dict[str, str]], reached: bool
+) -> None:
+    trunk = {**LOCAL, "numbers": numbers}
+    answer = knock(settings(trunks=[trunk]), Knock("08010000001", "x", STRANGER))
+    assert isinstance(answer, Admitted) is reached
+    if isinstance(answer, Refused):
+        assert (answer.status, answer.rule) == (404, "mapping")
+
+
+def test_a_trunk_in_singapore_gets_a_note() -> None:
+    facts = Knock("08010000001", "x", STRANGER)
+    answer = admitted(facts, trunks=[LOCAL], account={"region": "singapore"})
+    assert any("account.region" in note for note in answer.notes)
+
+
+def test_headers_of_the_platform_are_ignored_with_a_note() -> None:
+    headers = {"X-Exotel-CallSid": "1", "X-UUI": "7"}
+    answer = admitted(Knock("08010000001", "x", LOOPBACK, headers))
+    assert answer.sip_parameters == {"UUI": "7"}
+    assert any("X-Exotel-CallSid ignored" in note for note in answer.notes)
+
+
+def test_a_reserved_header_cannot_be_surfaced() -> None:
+    with pytest.raises(ValidationError, match="reserved for the platform"):
+        settings(sip={"custom_headers": ["X-Exotel-LegSid"]})
+
+
+def test_a_trunk_has_its_share_of_calls_in_every_minute() -> None:
+    rate = CallRate()
+    assert [rate.admit("t", 2, now_s) for now_s in (0, 1, 2, 59, 61, 62)] == [
+        True, True, False, False, True, True,
+    ]  # fmt: skip
+    assert rate.retry_after_s("t", 62) == 59
+    assert rate.admit("other", 2, 62)
 
 
 def test_custom_headers_reach_the_bot_without_their_prefix() -> None:

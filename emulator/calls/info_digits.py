@@ -1,0 +1,48 @@
+"""Digits in SIP INFO: ``application/dtmf-relay`` and ``application/dtmf``.
+
+Neither has a standard; both are what phones and PBXes have sent for twenty years.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+DEFAULT_DURATION_MS = 160
+MAX_DURATION_MS = 10_000
+# dtmf-relay writes the keys beside the digits by number, or as they are.
+_BY_NUMBER = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}
+_KEYS = frozenset("0123456789*#ABCD")
+_FIELD = re.compile(r"\s*(\w+)\s*=\s*(\S+)\s*")
+
+
+@dataclass(frozen=True)
+class InfoDigit:
+    """One key press."""
+
+    digit: str
+    duration_ms: int
+
+
+def parse_info_digit(content_type: str, body: bytes) -> InfoDigit | None:
+    """Return the digit of an INFO; None when it carries none that we know."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in {"application/dtmf-relay", "application/dtmf"}:
+        return None
+    text = body.decode("ascii", "replace").strip()
+    fields = {
+        match[1].lower(): match[2]
+        for line in text.splitlines()
+        if (match := _FIELD.fullmatch(line))
+    }
+    signal = fields.get("signal", text).upper()
+    digit = _BY_NUMBER.get(signal, signal)
+    if digit not in _KEYS:
+        return None
+    return InfoDigit(digit, _duration_ms(fields.get("duration", "")))
+
+
+def _duration_ms(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 7):
+        return DEFAULT_DURATION_MS
+    return min(int(text), MAX_DURATION_MS)

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emulator.calls.info_digits import InfoDigit, parse_info_digit
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "digit", "duration_ms"),
+    [
+        ("application/dtmf-relay", b"Signal=5\r\nDuration=250\r\n", "5", 250),
+        ("Application/DTMF-Relay; x=y", b"Signal= *\nDuration = 80", "*", 80),
+        ("application/dtmf-relay", b"Signal=11\r\n", "#", 160),
+        ("application/dtmf", b"7", "7", 160),
+        ("application/dtmf", b"d\r\n", "D", 160),
+        ("application/dtmf-relay", b"Signal=1\r\nDuration=99999\r\n", "1", 10_000),
+        ("application/dtmf-relay", b"Signal=1\r\nDuration=long\r\n", "1", 160),
+    ],
+)
+def test_a_digit_is_read_in_every_form(
+    content_type: str, body: bytes, digit: str, duration_ms: int
+) -> None:
+    assert parse_info_digit(content_type, body) == InfoDigit(digit, duration_ms)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("text/plain", b"5"),
+        ("application/dtmf", b""),
+        ("application/dtmf-relay", b"Signal=55"),
+        ("application/dtmf-relay", b"Signal=x\r\n"),
+    ],
+)
+def test_what_is_no_digit_is_none(content_type: str, body: bytes) -> None:
+    assert parse_info_digit(content_type, body) is None
+
+
+@given(st.text(), st.binary())
+def test_no_body_breaks_the_reader(content_type: str, body: bytes) -> None:
+    parse_info_digit(content_type, body)
+    parse_info_digit("application/dtmf-relay", body)
