@@ -324,7 +324,8 @@ class UserAgent:
         self._users[key] = session
         self._index_dialogs(session)
         trying = self._reply(key, request, 100)
-        return [*trying, Announce(session, request, source)]
+        started = self.act(session, session.start())
+        return [*trying, *started, Announce(session, request, source)]
 
     def _cancel_arrived(self, key: TransactionId, cancel: Request) -> list[Effect]:
         """RFC 3261 §9.2: 200 when the INVITE is known, whatever becomes of it."""

@@ -45,7 +45,7 @@ class Dialog:
         route_set: In the order in which our requests visit the proxies.
         local_cseq: Of the last request that we sent.
         remote_cseq: Of the last request of the peer, or None.
-        transport: What our requests travel over.
+        transport: What our requests travel over, unless a URI says otherwise.
         local_ip: The address that the peer knows us by.
         contact: Our Contact.
         observed: Goes before the Contact and, where that is unreachable, the route.
@@ -77,9 +77,15 @@ class Dialog:
         return True
 
     def refresh_target(self, message: Request | Response) -> None:
-        """Take the Contact of a target refresh request or its 2xx (§12.2.1.2)."""
+        """Take the Contact of a target refresh request or its 2xx (§12.2.1.2).
+
+        Raises:
+            SipParseError: It is no SIP URI; the target stays as it was.
+        """
         if message.contacts:
-            self.remote_target = message.contacts[0].uri
+            contact = message.contacts[0]
+            _ = contact.sip_uri
+            self.remote_target = contact.uri
 
     def next_cseq(self) -> int:
         """Return the number of our next request."""
@@ -104,7 +110,7 @@ class Dialog:
         uri, route = self._request_uri_and_route()
         number = self.next_cseq() if cseq is None else cseq
         items = [
-            ("Via", party.via(self.transport, self.local_ip, branch)),
+            ("Via", party.via(self.target().transport, self.local_ip, branch)),
             *routes(route),
             ("Max-Forwards", str(INITIAL_MAX_FORWARDS)),
             ("From", str(self.local)),

@@ -151,10 +151,6 @@ class InviteSession(TransferUsage):
 
     def _receive_bye(self, key: TransactionId, request: Request) -> list[Effect]:
         effects: list[Effect] = [self._respond(key, request, 200)]
-        if self._peer_offer is not None:
-            effects += self.reject_offer(487, ())
-        if self._refer is not None:
-            effects += self.reject_refer(487, ())
         if self.state is SessionState.ENDING:
             # Both sides hung up at once; our own BYE ends the session.
             return effects

@@ -6,11 +6,12 @@ the application's business.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import Final
 
 from emulator.sip.effects import Effect, Respond, TransactionId
-from emulator.sip.errors import SessionStateError
+from emulator.sip.errors import SessionStateError, SipParseError
 from emulator.sip.events import (
     AckTimedOut,
     OfferAnswered,
@@ -103,6 +104,9 @@ class OfferUsage(DialogUsage):
             pending.request, status, headers=headers
         )
         return [Respond(pending.transaction, response)]
+
+    def _drop_pending(self) -> list[Effect]:
+        return self.reject_offer(487, ()) if self._peer_offer is not None else []
 
     # --- the ACK of a 2xx ---
 
@@ -218,7 +222,8 @@ class OfferUsage(DialogUsage):
         if self._own_offer is None:
             return effects
         was_refresh, self._own_offer, self._is_refresh = self._is_refresh, None, False
-        self.dialog.refresh_target(response)
+        with contextlib.suppress(SipParseError):
+            self.dialog.refresh_target(response)
         effects += self._refreshed_by(response)
         if was_refresh:
             return effects

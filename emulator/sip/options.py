@@ -26,8 +26,8 @@ class SipLimits:
         max_connections: TCP and TLS together; beyond, new ones are closed at once.
         max_write_buffer_bytes: Queued towards one stalled connection; beyond, it is
             closed.
-        max_pending_events: Unread events of one session; beyond, INFO and other
-            optional requests are refused with 503.
+        max_pending_events: Unread events of one session; beyond, INFO and provisional
+            responses, which a peer can repeat at will, are no longer delivered.
         tcp_idle_s: A connection without traffic and without a dialog is closed. Above
             the 120 s at which RFC 5626 clients send their keepalive.
     """

@@ -43,14 +43,18 @@ class LocalParty:
 
     def via(self, transport: Transport, ip: str, branch: str) -> str:
         """Return a Via for a request; ``rport`` asks for symmetric responses."""
-        address = f"{bracketed(ip)}:{self.ports[transport]}"
+        address = f"{bracketed(ip)}:{self._port(transport)}"
         return f"SIP/2.0/{transport.upper()} {address};rport;branch={branch}"
 
     def contact(self, transport: Transport, ip: str, user: str | None) -> str:
         """Return a Contact at which in-dialog requests reach us."""
         at = f"{user}@" if user else ""
         suffix = "" if transport == "udp" else f";transport={transport}"
-        return f"<sip:{at}{bracketed(ip)}:{self.ports[transport]}{suffix}>"
+        return f"<sip:{at}{bracketed(ip)}:{self._port(transport)}{suffix}>"
+
+    def _port(self, transport: Transport) -> int:
+        """A transport without a listener still carries our requests."""
+        return self.ports.get(transport) or next(iter(self.ports.values()))
 
     def response(
         self,

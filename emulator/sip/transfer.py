@@ -67,6 +67,10 @@ class TransferUsage(LivenessUsage):
         referred_by = request.headers.get("Referred-By")
         return [self._emit(ReferReceived(target, referred_by))]
 
+    def _drop_pending(self) -> list[Effect]:
+        own = self.reject_refer(487, ()) if self._refer is not None else []
+        return own + super()._drop_pending()
+
     def _take_refer(self) -> tuple[TransactionId, Request]:
         if self._refer is None:
             raise SessionStateError("answer a REFER of", self.state.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from emulator.sip.address import SourceAddress, Target
 from emulator.sip.dialog import Dialog, contact_uri, routes_of
 from emulator.sip.effects import Effect, Respond, TransactionId
@@ -16,6 +18,10 @@ from emulator.sip.invite import (
 )
 from emulator.sip.message import Request, Response
 from emulator.sip.party import sdp_headers
+
+RING: Final = "ring"
+# RFC 3261 §16.6 lets proxies give up after three minutes: no caller waits for five.
+MAX_RING_S: Final = 300.0
 
 
 class UasSession(InviteSession):
@@ -59,6 +65,10 @@ class UasSession(InviteSession):
             observed=observed,
         )
 
+    def start(self) -> list[Effect]:
+        """Bound the time until somebody answers."""
+        return [self._set_timer(RING, MAX_RING_S)]
+
     def ringing(
         self, status: int, sdp: str | None, headers: HeaderList
     ) -> list[Effect]:
@@ -72,13 +82,14 @@ class UasSession(InviteSession):
         """Send 200, again and again until its ACK is there."""
         self._require_incoming("answer")
         self.state = SessionState.ANSWERED
+        ring = self._clear_timer(RING)
         self._local_sdp = sdp
         content, body = sdp_headers(sdp)
         timer = self._refresh_headers(self._invite)
         response = self._response(
             200, None, [*self._ability_headers(), *timer, *headers, *content], body
         )
-        effects: list[Effect] = [Respond(self._transaction, response)]
+        effects: list[Effect] = [ring, Respond(self._transaction, response)]
         return effects + self._await_ack(self._transaction, response)
 
     def reject(
@@ -117,6 +128,13 @@ class UasSession(InviteSession):
         if request.method == "BYE" and self.state is SessionState.INCOMING:
             effects.append(self._reply(487, None, ()))
         return effects + super().receive_request(key, request)
+
+    def timer_fired(self, name: str) -> list[Effect]:
+        """Nobody answered, and the caller did not give up either."""
+        if name != RING:
+            return super().timer_fired(name)
+        reply = self._reply(480, None, ())
+        return [reply, *self._end(EndCause.TIMEOUT, f"no answer in {MAX_RING_S} s")]
 
     def _give_up(self, headers: HeaderList) -> list[Effect]:
         return self.reject(480, None, headers)

@@ -138,7 +138,8 @@ class DialogUsage(ABC):
 
     def _send_bye(self, headers: HeaderList) -> list[Effect]:
         self.state = SessionState.ENDING
-        return [*self._clear_timers(), self._in_dialog("BYE", headers)]
+        bye = self._in_dialog("BYE", headers)
+        return [*self._clear_timers(), *self._drop_pending(), bye]
 
     def _lose_dialog(self) -> list[Effect]:
         """The peer answered 481 inside the dialog (RFC 3261 §12.2.1.2)."""
@@ -150,7 +151,12 @@ class DialogUsage(ABC):
         if self.is_ended:
             return []
         self.state = SessionState.ENDED
-        return [*self._clear_timers(), self._emit(SessionEnded(cause, detail))]
+        ended = self._emit(SessionEnded(cause, detail))
+        return [*self._clear_timers(), *self._drop_pending(), ended]
+
+    def _drop_pending(self) -> list[Effect]:
+        """Answer requests of the peer that wait for the application."""
+        return []
 
     def _enter_established(self) -> list[Effect]:
         self.state = SessionState.ESTABLISHED
