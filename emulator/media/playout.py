@@ -169,41 +169,18 @@ class Playout:
         waiting = [entry for entry in self._entries if isinstance(entry, Mark)]
         return sum(mark.owner is owner for mark in (*waiting, *self._due))
 
-    def discard_frame(self, is_quiet: Callable[[bytes], bool]) -> bool:
-        """Drop one frame of what waits: the first quiet one, else the oldest.
-
-        Returns:
-            Whether there was a whole frame to drop.
-        """
-        if self._head is not None:
-            # What is left of the head becomes a segment like the others.
-            self._head.audio = self._audio[self._position :]
-            self._entries.appendleft(self._head)
-            self._head, self._audio, self._position = None, b"", 0
-        oldest: Segment | None = None
+    def peek(self) -> bytes | None:
+        """Return the frame that ``take`` would return, if one segment holds it."""
+        end = self._position + self._frame_bytes
+        if end <= len(self._audio):
+            return self._audio[self._position : end]
+        if self._position < len(self._audio):
+            return None
         for entry in self._entries:
-            if not isinstance(entry, Segment):
-                continue
-            at = self._find_frame(entry.audio, is_quiet)
-            if at is not None:
-                self._cut_frame(entry, at)
-                return True
-            if oldest is None and len(entry.audio) >= self._frame_bytes:
-                oldest = entry
-        if oldest is not None:
-            self._cut_frame(oldest, 0)
-        return oldest is not None
-
-    def _find_frame(
-        self, audio: bytes, is_wanted: Callable[[bytes], bool]
-    ) -> int | None:
-        size = self._frame_bytes
-        starts = range(0, len(audio) - size + 1, size)
-        return next((at for at in starts if is_wanted(audio[at : at + size])), None)
-
-    def _cut_frame(self, segment: Segment, at: int) -> None:
-        segment.audio = segment.audio[:at] + segment.audio[at + self._frame_bytes :]
-        self.queued_bytes -= self._frame_bytes
+            if isinstance(entry, Segment):
+                frame = entry.audio[: self._frame_bytes]
+                return frame if len(frame) == self._frame_bytes else None
+        return None
 
     def remove(self, owner: object) -> int:
         """Drop every segment and mark of ``owner``; return the bytes of audio."""

@@ -20,6 +20,8 @@ RECOVERY_S = 1.0
 _AHEAD_MARGIN_MS = 100
 # About -50 dBm0: speech is louder.
 QUIET_PEAK = 100
+# Quiet frames that one slot may skip: a pause shrinks, it does not vanish at once.
+_MAX_QUIET_FRAMES = 3
 
 
 class StallRecovery:
@@ -65,14 +67,27 @@ class StallRecovery:
         self.is_active = True
 
     def recover(self, law: Law, frame_bytes: int, now_s: float) -> None:
-        """Discard one frame if the queue is longer than before the stall."""
+        """Discard what is due of this slot: quiet frames, near the deadline any.
+
+        Only frames that are about to be played are looked at, so that the work of a
+        slot is bounded: after a stall every call recovers at once.
+        """
         excess = self._playout.queued_bytes - self._usual_bytes
         is_ahead = excess > self._owed_bytes + _AHEAD_MARGIN_MS * BYTES_PER_MS
         if is_ahead or now_s > self._deadline_s or self._owed_bytes < frame_bytes:
             self.is_active = False
             self._owed_bytes = 0
-        elif excess >= frame_bytes and self._playout.discard_frame(
-            lambda frame: peak(frame, law) <= QUIET_PEAK
-        ):
+            return
+        # From here on it takes a frame in every slot to be done in time.
+        must = now_s >= self._deadline_s - excess / (1000 * BYTES_PER_MS)
+        for _ in range(1 if must else _MAX_QUIET_FRAMES):
+            if excess < frame_bytes or not (must or self._is_quiet_next(law)):
+                return
+            self._playout.take()
+            excess -= frame_bytes
             self._owed_bytes -= frame_bytes
             self.discarded_ms += frame_bytes // BYTES_PER_MS
+
+    def _is_quiet_next(self, law: Law) -> bool:
+        frame = self._playout.peek()
+        return frame is not None and peak(frame, law) <= QUIET_PEAK

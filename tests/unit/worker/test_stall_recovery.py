@@ -67,7 +67,7 @@ def test_a_live_echo_is_back_to_its_delay_within_a_second() -> None:
         echo.stall(live_letters(10))
         echo.turn(live_letters(3))
         assert echo.queued_ms() > before + 100
-        echo.turn(live_letters(47))
+        echo.turn(live_letters(60))
         assert echo.queued_ms() <= before + 20
         stats = echo.playout_stats()
         assert stats["stalls"] == 1
