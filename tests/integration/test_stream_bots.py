@@ -40,14 +40,14 @@ async def call(
         await until(lambda: sink.opened.is_set() or sink.outcomes)
         for _ in range(chunks):
             client.send_audio(SPEECH)
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.001)
         for digit in digits:
             client.send_digit(digit, 100)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
         for _ in range(chunks):
             client.send_audio(SPEECH)
-            await asyncio.sleep(0.002)
-        await asyncio.sleep(0.05)
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.03)
         client.close("callended")
         await finish(sink)
     return sink
@@ -152,6 +152,7 @@ def test_a_broken_bot_is_noted_and_its_stream_ends_as_it_should(
     expected = BROKEN[name]
     monkeypatch.setattr("emulator.bots.broken.SlowBot.answers_after_s", 0.5)
     monkeypatch.setattr("emulator.stream.link.LINGER_S", 0.2)
+    monkeypatch.setattr("emulator.bots.server.CLOSE_TIMEOUT_S", 0.2)
 
     async def scenario() -> None:
         sink = await call(name, options=quick(), digits="1")
