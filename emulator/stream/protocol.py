@@ -125,7 +125,7 @@ class StreamProtocol:
         self._outstanding: dict[str, int] = {}
         self._outstanding_bytes = 0
         self._echoes_left = MARK_ECHOES_PER_CHUNK
-        self._late_echoes: deque[str] = deque()
+        self._late_echoes: deque[tuple[str, int]] = deque()
         self._effects: list[Effect] = []
         self._reports_left = MAX_REPORTED_MESSAGES
 
@@ -171,12 +171,13 @@ class StreamProtocol:
 
     def mark_played(self, name: str) -> Sequence[Effect]:
         """What came before mark ``name`` has been played, or was cleared."""
-        if self.phase is not Phase.TALKING or not self._forget_mark(name):
+        if self.phase is not Phase.TALKING:
             return _NOTHING
+        cost = self._strike_off(name)
         if self._echoes_left > 0 and not self._late_echoes:
-            self._echo(name)
+            self._echo(name, cost)
         else:
-            self._late_echoes.append(name)
+            self._late_echoes.append((name, cost))
             self.note("mark.storm", name)
         return self._take_effects()
 
@@ -190,7 +191,7 @@ class StreamProtocol:
         if self.phase is not Phase.TALKING:
             return _NOTHING
         while self._late_echoes and self._echoes_left > 0:
-            self._echo(self._late_echoes.popleft())
+            self._echo(*self._late_echoes.popleft())
         return self._take_effects()
 
     def stop(self, reason: str) -> Sequence[Effect]:
@@ -261,6 +262,10 @@ class StreamProtocol:
         self.counters.clears += 1
         self._report("stream.received", {"event": "clear"})
         self._effects.append(ClearAudio())
+        if self._options.mark_on_clear == "drop":
+            # Which marks are lost is the playout's affair; none may count for ever.
+            self._outstanding.clear()
+            self._outstanding_bytes = sum(cost for _, cost in self._late_echoes)
         if self._options.send_clear_to_bot:
             self._send("clear", self._writer.clear(self._next_number()), {})
 
@@ -308,19 +313,19 @@ class StreamProtocol:
             "notes": self._ledger.counts(),
         }
 
-    def _echo(self, name: str) -> None:
-        self._outstanding_bytes -= len(name) + MARK_OVERHEAD_BYTES
+    def _echo(self, name: str, cost: int) -> None:
+        self._outstanding_bytes -= cost
         self._echoes_left -= 1
         self.counters.marks_echoed += 1
         text = self._writer.mark(self._next_number(), name)
         self._send("mark", text, {"name": format_example(name)})
 
-    def _forget_mark(self, name: str) -> bool:
-        """Strike one mark of that name off; False when none is outstanding."""
+    def _strike_off(self, name: str) -> int:
+        """Strike one mark of that name off; return the bytes that it counted for."""
         count = self._outstanding.pop(name, 0)
         if count > 1:
             self._outstanding[name] = count - 1
-        return count > 0
+        return len(name) + MARK_OVERHEAD_BYTES if count else 0
 
     def _next_number(self) -> int:
         self._sequence_number += 1
