@@ -1,15 +1,15 @@
-"""One call: its caller's leg, its flow run, its ending.
+"""One call: its party, its flow run, its ending.
 
 ```text
- SipEndpoint --events--> _follow_signalling --+
-                                              +--> end(Ending), once --> _wind_up
- FlowRun <--results-- _converse <-- verbs.py --+
+ Party.follow      signalling of the far end --+
+                                               +--> end(Ending), once --> _wind_up
+ _converse         Party.establish, FlowDriver +
 ```
 
-Two tasks live in a call: one follows the signalling, one rings, answers and walks the
-flow. Whichever comes to an end first says so by ``end``; a third party (shutdown, a
-dead worker, silent RTP) does the same. When the caller has gone the flow is not cut:
-its running verb ends with the leg, and the flow is told (``caller_gone``).
+Two tasks live in a call: one follows the signalling, one establishes the party and
+walks the flow. Whichever comes to an end first says so by ``end``; shutdown, a dead
+worker and silent RTP do the same. When the caller has gone the flow is not cut: its
+running verb ends with the leg, and the flow is told (``caller_gone``).
 """
 
 from __future__ import annotations
@@ -24,31 +24,19 @@ from typing import Any
 from emulator.calls.door import Admitted, Refused
 from emulator.calls.ending import EndCause, Ending
 from emulator.calls.flowing import FlowDriver
-from emulator.calls.info_digits import parse_info_digit
+from emulator.calls.incoming import IncomingParty
 from emulator.calls.leg import Leg
-from emulator.calls.media import CallMedia
+from emulator.calls.party import Party
 from emulator.calls.services import CallServices
 from emulator.calls.status import CallStatus, advance
-from emulator.calls.text import printable
 from emulator.calls.timeline import Timeline
-from emulator.errors import EmulatorError, NegotiationError
+from emulator.errors import EmulatorError
 from emulator.events import Event, JsonValue
 from emulator.flow.context import CallContext, FlowOptions
 from emulator.flow.engine import FlowRun
 from emulator.flow.model import Flow
 from emulator.logs import call_sid_context
-from emulator.sdp.errors import SdpParseError
-from emulator.sip.events import (
-    Acked,
-    AckTimedOut,
-    ByeReceived,
-    Cancelled,
-    InfoReceived,
-    OfferAnswered,
-    OfferReceived,
-    SessionEnded,
-    SessionEvent,
-)
+from emulator.sip.errors import SessionStateError
 from emulator.sip.session import IncomingInvite
 
 logger = logging.getLogger("emulator.calls")
@@ -101,7 +89,6 @@ class Call:
         self._created_s = began_s
         self._answered_s: float | None = None
         self._ended_s: float | None = None
-        self._acked = asyncio.Event()
         self._ended = asyncio.Event()
         self.leg = Leg(facts.sid, facts.sid, services.workers, self)
         self.timeline = Timeline(
@@ -172,176 +159,83 @@ class Call:
 
     def refuse(self, refused: Refused, invite: IncomingInvite) -> None:
         """Turn the call away at the door: the call is over at once."""
-        self._turn_away(refused, invite)
+        self._incoming(invite).refuse(refused)
         self._close()
 
-    def _turn_away(self, refused: Refused, invite: IncomingInvite) -> None:
-        self.record(
-            "call.rejected",
-            status=refused.status,
-            rule=refused.rule,
-            explanation=refused.explanation,
-        )
-        logger.warning(
-            "%s from %s refused with %d: %s",
-            self.facts.dialled,
-            self.facts.source,
-            refused.status,
-            refused.explanation,
-        )
-        self.end(EndCause.REJECTED, refused.explanation)
-        assert self.ending is not None
-        quoted = refused.explanation.replace('"', "'")
-        warning = ("Warning", f'399 exotel-emulator "{quoted}"')
-        invite.session.reject(
-            refused.status,
-            headers=[self.ending.reason_header(), warning, *refused.headers],
-        )
+    async def run_incoming(
+        self, invite: IncomingInvite, admitted: Admitted, flow: Flow
+    ) -> None:
+        """Live a call that came in to its end; never raises but for cancellation."""
+        for note in admitted.notes:
+            self.record("note", text=note)
+        await self._run(self._incoming(invite), flow, admitted.sip_parameters)
 
-    async def run(self, invite: IncomingInvite, admitted: Admitted, flow: Flow) -> None:
-        """Live the call to its end; never raises but for cancellation."""
+    def _incoming(self, invite: IncomingInvite) -> IncomingParty:
+        settings = self._services.settings
+        return IncomingParty(invite, self.leg, settings, self.sid, self)
+
+    async def _run(
+        self, party: Party, flow: Flow, sip_parameters: Mapping[str, str]
+    ) -> None:
         call_sid_context.set(self.sid)
         self.flow_name = flow.flow
-        self._media = CallMedia(
-            self.leg,
-            self._services.settings.media,
-            own_ip=invite.session.advertised_ip,
-            source_ip=invite.source.ip,
-        )
-        self._announce_arrival(admitted, flow)
-        signalling = asyncio.create_task(self._follow_signalling(invite))
+        self._announce(flow)
+        signalling = asyncio.create_task(self._guard(party, party.follow()))
         conversation = asyncio.create_task(
-            self._guard(self._converse(invite, admitted, flow))
+            self._guard(party, self._converse(party, flow, sip_parameters))
         )
         try:
             await self._ended.wait()
-            await self._wind_up(invite, conversation, signalling)
+            await self._wind_up(party, conversation, signalling)
         finally:
             for task in (signalling, conversation):
                 task.cancel()
             await asyncio.gather(signalling, conversation, return_exceptions=True)
             self._close()
 
-    def _announce_arrival(self, admitted: Admitted, flow: Flow) -> None:
+    def _announce(self, flow: Flow) -> None:
         self.record(
             "call.created",
             {"from": self.from_, "to": self.to},
             direction=self.direction,
             dialled=self.facts.dialled,
-            number=admitted.number.number,
             flow=flow.flow,
             source=self.facts.source,
         )
-        for note in admitted.notes:
-            self.record("note", text=note)
         logger.info("call from %s to %s: flow %s", self.from_, self.to, flow.flow)
 
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, party: Party, work: Coroutine[Any, Any, None]) -> None:
         """End the call when its work fails by a bug; other calls go on."""
         try:
             await work
+        except SessionStateError as error:
+            # The peer ended the session a moment ago: its events tell the rest.
+            if party.session is None or not party.session.is_ended:
+                self._fail(str(error))
         except EmulatorError as error:
-            logger.error("%s", error)
-            self.end(EndCause.EMULATOR_ERROR, str(error))
+            self._fail(str(error))
         except Exception:
             logger.exception("the call failed")
             self.end(EndCause.EMULATOR_ERROR, "an error inside the emulator; see log")
 
-    # Signalling.
+    def _fail(self, error: str) -> None:
+        logger.error("the call failed: %s", error)
+        self.end(EndCause.EMULATOR_ERROR, error)
 
-    async def _follow_signalling(self, invite: IncomingInvite) -> None:
-        while True:
-            event = await invite.session.next_event()
-            self._take_signal(event, invite)
-            if isinstance(event, SessionEnded):
-                return
-
-    def _take_signal(self, event: SessionEvent, invite: IncomingInvite) -> None:
-        match event:
-            case Acked(sdp=sdp):
-                if sdp is not None:
-                    self._take_answer(sdp)
-                self._acked.set()
-            case OfferAnswered(sdp=sdp):
-                self._take_answer(sdp)
-            case Cancelled():
-                self.end(EndCause.CALLER_CANCEL, "the caller gave up: CANCEL")
-            case ByeReceived(reason=reason):
-                said = f": {'; '.join(reason)}" if reason else ""
-                self.end(
-                    EndCause.CALLER_BYE, printable(f"the caller hung up: BYE{said}")
-                )
-            case AckTimedOut():
-                self.end(EndCause.NO_ACK, "the caller never acknowledged our 200")
-            case OfferReceived():
-                self._renegotiate(event, invite)
-            case InfoReceived():
-                self._take_info(event)
-            case SessionEnded(cause=cause, detail=detail):
-                text = f"{cause.value}: {detail}" if detail else cause.value
-                self.end(EndCause.SIGNALLING_LOST, printable(text))
-            case _:
-                pass  # Events of calls that we place.
-
-    def _take_info(self, event: InfoReceived) -> None:
-        digit = parse_info_digit(event.content_type, event.body)
-        if digit is not None:
-            self.leg.inject_digit(digit.digit, digit.duration_ms)
-        else:
-            self.record("note", text=f"INFO with {event.content_type} is no digit")
-
-    def _renegotiate(self, event: OfferReceived, invite: IncomingInvite) -> None:
-        """Answer a re-INVITE; one that cannot be met leaves the call as it was."""
-        try:
-            invite.session.answer_offer(self._media.answer_again(event.sdp))
-        except (NegotiationError, SdpParseError) as error:
-            self.record("note", text=f"{event.method} refused with 488: {error}")
-            invite.session.reject_offer(488)
-
-    def _take_answer(self, sdp: str) -> None:
-        """Apply the answer that came with an ACK: our 200 made the offer."""
-        try:
-            self._media.accept_answer(sdp)
-        except (NegotiationError, SdpParseError) as error:
-            self.end(EndCause.NO_MEDIA, f"the answer in the ACK: {error}")
+    def party_rings(self, data: Mapping[str, JsonValue]) -> None:
+        """The party's phone, or the caller's ear, rings."""
+        self.status = advance(self.status, CallStatus.RINGING)
+        self.record("call.ringing", data)
 
     # The flow.
 
     async def _converse(
-        self, invite: IncomingInvite, admitted: Admitted, flow: Flow
+        self, party: Party, flow: Flow, sip_parameters: Mapping[str, str]
     ) -> None:
-        if await self._answer(invite):
-            await self._run_flow(admitted, flow)
-
-    async def _answer(self, invite: IncomingInvite) -> bool:
-        """Ring, answer and wait for the ACK; False when the call has ended by then."""
-        ring_ms = self._services.settings.calls.ring_ms
-        headers = [("X-Exotel-CallSid", self.sid)]
-        answer = await self._open_media(invite)
-        if answer is None:
-            return False
-        self.status = advance(self.status, CallStatus.RINGING)
-        if ring_ms:
-            invite.session.ringing(headers=headers)
-            self.record("call.ringing", ring_ms=ring_ms)
-            await asyncio.sleep(ring_ms / 1000)
-        invite.session.answer(answer, headers=headers)
-        await self._acked.wait()
-        self._note_answer()
-        self.leg.start()
-        return True
-
-    async def _open_media(self, invite: IncomingInvite) -> str | None:
-        """Return our SDP; None when the call had to be refused."""
-        try:
-            return await self._media.open(invite.sdp)
-        except NegotiationError as error:
-            self._turn_away(Refused(488, "codec", f"{error} (media.codecs)"), invite)
-        except SdpParseError as error:
-            self._turn_away(Refused(400, "sdp", str(error)), invite)
-        except EmulatorError as error:
-            self._turn_away(Refused(503, "media", str(error)), invite)
-        return None
+        if await party.establish():
+            self._note_answer()
+            self.leg.start()
+            await self._run_flow(flow, sip_parameters)
 
     def _note_answer(self) -> None:
         self._answered_s = self._services.clock.monotonic_s()
@@ -351,9 +245,9 @@ class Call:
             "call.answered", ring_s=round(self._answered_s - self._created_s, 3)
         )
 
-    async def _run_flow(self, admitted: Admitted, flow: Flow) -> None:
+    async def _run_flow(self, flow: Flow, sip_parameters: Mapping[str, str]) -> None:
         limits = self._services.settings.flow
-        context = CallContext(self.sid, self.from_, self.to, admitted.sip_parameters)
+        context = CallContext(self.sid, self.from_, self.to, sip_parameters)
         options = FlowOptions(limits.max_steps, limits.silent_greeting_ms)
         driver = FlowDriver(
             FlowRun(flow, context, options),
@@ -376,7 +270,7 @@ class Call:
 
     async def _wind_up(
         self,
-        invite: IncomingInvite,
+        party: Party,
         conversation: asyncio.Task[None],
         signalling: asyncio.Task[None],
     ) -> None:
@@ -384,7 +278,7 @@ class Call:
         if self._answered_s is None:
             conversation.cancel()
         stats = await self.leg.remove("callended", LEG_REMOVAL_DEADLINE_S)
-        invite.session.hang_up(headers=[self.ending.reason_header()])
+        party.hang_up(self.ending)
         if stats:
             self.record("media.stats", stats)
         await asyncio.wait([conversation], timeout=AFTERMATH_DEADLINE_S)

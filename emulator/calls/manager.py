@@ -100,7 +100,7 @@ class CallManager:
         flow = self._flows.by_name(answer.number.flow)
         assert flow is not None, "the service checks numbers against flows"
         task = asyncio.create_task(
-            call.run(invite, answer, flow), name=f"call {call.sid}"
+            call.run_incoming(invite, answer, flow), name=f"call {call.sid}"
         )
         self._tasks[call.sid] = task
         task.add_done_callback(lambda _: self._over(call))

@@ -1,0 +1,104 @@
+"""A party that called us: it hears ringing, then our answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from emulator.calls.door import Refused
+from emulator.calls.ending import EndCause, Ending
+from emulator.calls.leg import Leg
+from emulator.calls.media import CallMedia
+from emulator.calls.party import CALL_SID_HEADER, Party, PartyListener
+from emulator.config import Settings
+from emulator.errors import EmulatorError, NegotiationError
+from emulator.sdp.errors import SdpParseError
+from emulator.sip.session import CallSession, IncomingInvite
+
+logger = logging.getLogger("emulator.calls")
+
+
+class IncomingParty(Party):
+    """The caller."""
+
+    bye_cause = EndCause.CALLER_BYE
+
+    def __init__(
+        self,
+        invite: IncomingInvite,
+        leg: Leg,
+        settings: Settings,
+        call_sid: str,
+        listener: PartyListener,
+    ) -> None:
+        super().__init__(leg, listener)
+        self._invite = invite
+        self._ring_ms = settings.calls.ring_ms
+        self._headers = [(CALL_SID_HEADER, call_sid)]
+        self._has_acked = asyncio.Event()
+        self._media = CallMedia(
+            leg,
+            settings.media,
+            own_ip=invite.session.advertised_ip,
+            source_ip=invite.source.ip,
+        )
+
+    @property
+    def session(self) -> CallSession:
+        """The SIP session of the INVITE."""
+        return self._invite.session
+
+    @property
+    def media(self) -> CallMedia:
+        """The offers and answers of the leg."""
+        return self._media
+
+    async def establish(self) -> bool:
+        """Ring, answer and wait for the ACK."""
+        answer = await self._open_media()
+        if answer is None:
+            return False
+        if self._ring_ms:
+            self.session.ringing(headers=self._headers)
+            self._listener.party_rings({"ring_ms": self._ring_ms})
+            await asyncio.sleep(self._ring_ms / 1000)
+        self.session.answer(answer, headers=self._headers)
+        await self._has_acked.wait()
+        return True
+
+    def _acked(self, sdp: str | None) -> None:
+        super()._acked(sdp)
+        self._has_acked.set()
+
+    async def _open_media(self) -> str | None:
+        """Return our SDP; None when the call had to be refused."""
+        try:
+            return await self._media.open(self._invite.sdp)
+        except NegotiationError as error:
+            self.refuse(Refused(488, "codec", f"{error} (media.codecs)"))
+        except SdpParseError as error:
+            self.refuse(Refused(400, "sdp", str(error)))
+        except EmulatorError as error:
+            self.refuse(Refused(503, "media", str(error)))
+        return None
+
+    def refuse(self, refused: Refused) -> None:
+        """Turn the call away: the response says which rule, value and setting."""
+        logger.warning(
+            "call from %s refused with %d: %s",
+            self._invite.source,
+            refused.status,
+            refused.explanation,
+        )
+        self._listener.record(
+            "call.rejected",
+            status=refused.status,
+            rule=refused.rule,
+            explanation=refused.explanation,
+        )
+        ending = Ending(EndCause.REJECTED, refused.explanation)
+        self._listener.end(ending.kind, ending.text)
+        quoted = refused.explanation.replace('"', "'")
+        warning = ("Warning", f'399 exotel-emulator "{quoted}"')
+        headers = [ending.reason_header(), warning, *refused.headers]
+        self.session.reject(refused.status, headers=headers)
