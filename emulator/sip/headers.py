@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from emulator.sip.errors import SipParseError
@@ -59,7 +59,7 @@ _CANONICAL: Final[dict[str, str]] = {
 # How a name is looked up: unknown ones in lower case, known ones as they are.
 _KEYS: Final[dict[str, str]] = {name: name for name in _KNOWN.split()}
 # The spellings that nearly every message has, found without lower().
-_FAST: Final[dict[str, str]] = {
+FAST_NAMES: Final[dict[str, str]] = {
     **{name: name for name in _KNOWN.split()},
     **_COMPACT,
 }
@@ -81,7 +81,7 @@ def canonical_name(name: str) -> str:
     Raises:
         SipParseError: The name is no token.
     """
-    fast = _FAST.get(name)
+    fast = FAST_NAMES.get(name)
     if fast is not None:
         return fast
     stripped = name.rstrip(" \t")
@@ -90,7 +90,8 @@ def canonical_name(name: str) -> str:
     return _CANONICAL.get(stripped.lower(), stripped)
 
 
-def _key(name: str) -> str:
+def lookup_key(name: str) -> str:
+    """Return what a name is found by, in any spelling."""
     return _KEYS.get(name) or _CANONICAL.get(name.lower()) or name.lower()
 
 
@@ -100,25 +101,38 @@ class Headers:
     __slots__ = ("_index", "_items")
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
-        self._items = tuple((canonical_name(name), value) for name, value in items)
+        self._items = tuple(
+            [
+                (FAST_NAMES.get(name) or canonical_name(name), value)
+                for name, value in items
+            ]
+        )
         self._index: dict[str, list[str]] | None = None
 
     @classmethod
-    def of_canonical(cls, items: Iterable[tuple[str, str]]) -> Headers:
-        """Make a map from names that ``canonical_name`` has already seen."""
+    def of_canonical(
+        cls,
+        items: Iterable[tuple[str, str]],
+        index: dict[str, list[str]] | None = None,
+    ) -> Headers:
+        """Make a map from names that ``canonical_name`` has already seen.
+
+        Args:
+            index: The same values by ``lookup_key``, when the caller has them so.
+        """
         headers = cls.__new__(cls)
         headers._items = tuple(items)
-        headers._index = None
+        headers._index = index
         return headers
 
     def get(self, name: str) -> str | None:
         """Return the first value of ``name``, or None."""
-        values = self._by_name().get(_key(name))
+        values = self._by_name().get(lookup_key(name))
         return values[0] if values else None
 
     def all(self, name: str) -> list[str]:
         """Return every field of ``name``, in order, each as written."""
-        return self._by_name().get(_key(name), [])
+        return self._by_name().get(lookup_key(name), [])
 
     def values(self, name: str) -> list[str]:
         """Return every value of ``name``: fields split at their commas."""
@@ -138,18 +152,18 @@ class Headers:
 
     def replaced(self, name: str, value: str) -> Headers:
         """Return a copy whose first ``name`` is ``value``; added at the end if new."""
-        items, wanted = list(self._items), _key(name)
+        items, wanted = list(self._items), lookup_key(name)
         for index, (present, _) in enumerate(items):
-            if _key(present) == wanted:
+            if lookup_key(present) == wanted:
                 items[index] = (present, value)
                 return Headers.of_canonical(items)
         return Headers.of_canonical([*items, (canonical_name(name), value)])
 
     def without(self, *names: str) -> Headers:
         """Return a copy that lacks these names."""
-        unwanted = {_key(name) for name in names}
+        unwanted = {lookup_key(name) for name in names}
         return Headers.of_canonical(
-            item for item in self._items if _key(item[0]) not in unwanted
+            item for item in self._items if lookup_key(item[0]) not in unwanted
         )
 
     def plus(self, *items: tuple[str, str]) -> Headers:
@@ -160,7 +174,7 @@ class Headers:
         if self._index is None:
             index: dict[str, list[str]] = {}
             for name, value in self._items:
-                key = _KEYS.get(name) or _key(name)
+                key = _KEYS.get(name) or lookup_key(name)
                 if key in index:
                     index[key].append(value)
                 else:
@@ -169,7 +183,7 @@ class Headers:
         return self._index
 
     def __contains__(self, name: str) -> bool:
-        return _key(name) in self._by_name()
+        return lookup_key(name) in self._by_name()
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._items)
@@ -245,7 +259,7 @@ class Via:
             params["received"] = ip
         elif self.host != ip:
             params["received"] = ip
-        return replace(self, params=params)
+        return Via(self.transport, self.host, self.port, params)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -279,10 +293,12 @@ class CSeq(NamedTuple):
 
 def parse_cseq(text: str) -> CSeq:
     """Read a CSeq value."""
-    found = _CSEQ.fullmatch(text)
-    if found is None:
-        raise SipParseError(f"bad CSeq {text[:80]!r}")
-    digits, method = found.groups()
+    digits, _, method = text.partition(" ")
+    if not (digits.isdigit() and digits.isascii() and _TOKEN.fullmatch(method)):
+        found = _CSEQ.fullmatch(text)
+        if found is None:
+            raise SipParseError(f"bad CSeq {text[:80]!r}")
+        digits, method = found.groups()
     # Length first: int() refuses thousands of digits with an error of its own.
     if len(digits) > 10 or int(digits) > MAX_CSEQ:
         raise SipParseError(f"CSeq number {digits[:20]} is not below 2**31")

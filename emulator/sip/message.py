@@ -18,11 +18,13 @@ from typing import Final, TypeAlias
 from emulator.sip.body import find_part
 from emulator.sip.errors import SipParseError
 from emulator.sip.headers import (
+    FAST_NAMES,
     TOKEN_PATTERN,
     CSeq,
     Headers,
     Via,
     canonical_name,
+    lookup_key,
     parse_cseq,
     parse_via,
     split_values,
@@ -161,7 +163,10 @@ class Request(_Message):
             return self
         rest = split_values(self.headers.all("Via")[0])[1:]
         headers = self.headers.replaced("Via", ", ".join([str(stamped), *rest]))
-        return Request(self.method, self.uri, headers, self.body)
+        request = Request(self.method, self.uri, headers, self.body)
+        # What was read of the other header fields need not be read again.
+        request.__dict__.update(self.__dict__ | {"headers": headers, "via": stamped})
+        return request
 
 
 @dataclass(frozen=True)
@@ -225,9 +230,9 @@ def parse_message(data: bytes, *, max_headers: int = MAX_HEADERS) -> Message:
         del lines[max_headers:]
     elif not separator:
         error = SipParseError("no empty line after the header fields")
-    items, length_texts, line_error = _header_items(lines)
+    headers, length_texts, line_error = _read_headers(lines)
     body, length_error = _body_of(rest, length_texts)
-    message = _start(lines[0] if lines else "", Headers.of_canonical(items), body)
+    message = _start(lines[0] if lines else "", headers, body)
     error = error or line_error or length_error
     try:
         if error is not None:
@@ -240,28 +245,37 @@ def parse_message(data: bytes, *, max_headers: int = MAX_HEADERS) -> Message:
     return message
 
 
-def _header_items(
+def _read_headers(
     lines: list[str],
-) -> tuple[list[tuple[str, str]], list[str], SipParseError | None]:
+) -> tuple[Headers, list[str], SipParseError | None]:
     """Return the fields without Content-Length, every Content-Length, and the error.
 
     Good lines beside a bad one are kept: the 400 needs them.
     """
     items: list[tuple[str, str]] = []
+    index: dict[str, list[str]] = {}
     lengths: list[str] = []
-    error = None
+    error, fast = None, FAST_NAMES
     for line in islice(lines, 1, None):
         name, colon, value = line.partition(":")
-        try:
-            canonical = canonical_name(name if colon else "")
-        except SipParseError:
-            error = SipParseError(f"bad header line {line[:40]!r}")
+        canonical = key = fast.get(name) if colon else None
+        if canonical is None or key is None:
+            try:
+                canonical = canonical_name(name if colon else "")
+            except SipParseError:
+                error = SipParseError(f"bad header line {line[:40]!r}")
+                continue
+            key = lookup_key(canonical)
+        value = value.strip(" \t")
+        if key == "Content-Length":
+            lengths.append(value)
             continue
-        if canonical == "Content-Length":
-            lengths.append(value.strip())
+        items.append((canonical, value))
+        if key in index:
+            index[key].append(value)
         else:
-            items.append((canonical, value.strip(" \t")))
-    return items, lengths, error
+            index[key] = [value]
+    return Headers.of_canonical(items, index), lengths, error
 
 
 def _start(line: str, headers: Headers, body: bytes) -> Message:

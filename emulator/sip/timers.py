@@ -9,6 +9,8 @@ from enum import Enum
 class Timer(Enum):
     """Transaction timers, by their letter in RFC 3261 and RFC 6026."""
 
+    __hash__ = object.__hash__
+
     A = "INVITE request retransmission"
     B = "INVITE transaction time-out"
     D = "wait for response retransmissions, INVITE client"

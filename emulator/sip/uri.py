@@ -30,6 +30,10 @@ _SIP_URI = re.compile(
     re.IGNORECASE,
 )
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# What nearly every From, To and Contact looks like; only a short cut.
+_COMMON_NAME_ADDR = re.compile(
+    r"""(?:"([^"\\]*)"[ ]?)?<(sips?:[^<>\s]+)>(?:;tag=([^\s;",<>=]+))?"""
+)
 _NAME_ADDR = re.compile(
     r"""\s*(?:"((?:[^"\\]|\\.)*)"\s*|([^"<]*?)\s*)<\s*([^<>\s]*)\s*>\s*(.*)""",
     re.DOTALL,
@@ -137,7 +141,7 @@ class NameAddr:
 
     def with_tag(self, tag: str) -> NameAddr:
         """Return a copy that carries ``tag``."""
-        return replace(self, params={**self.params, "tag": tag})
+        return NameAddr(self.uri, self.display_name, {**self.params, "tag": tag})
 
     def __str__(self) -> str:
         name = f"{quote_display_name(self.display_name)} " if self.display_name else ""
@@ -198,6 +202,10 @@ def parse_name_addr(text: str) -> NameAddr:
     In the form without angle brackets parameters belong to the header field, and the
     URI may hold no comma, semicolon or question mark (RFC 3261 §20.10).
     """
+    common = _COMMON_NAME_ADDR.fullmatch(text)
+    if common is not None:
+        name, uri, tag = common.groups()
+        return NameAddr(uri, name or "", {} if tag is None else {"tag": tag})
     found = _NAME_ADDR.fullmatch(text) if "<" in text else None
     if found is not None:
         quoted, plain, uri, rest = found.groups()
