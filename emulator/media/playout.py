@@ -123,6 +123,10 @@ class Playout:
             self._position = end
             self.queued_bytes -= self._frame_bytes
             return frame
+        if self._position == len(self._audio) and self._entries:
+            entry = self._entries[0]
+            if type(entry) is Segment and len(entry.audio) >= self._frame_bytes:
+                return self._take_first(entry)
         return self._take_across()
 
     def clear(self, owner: object, *, keep_message: bool, drop_marks: bool) -> int:
@@ -216,6 +220,16 @@ class Playout:
         """Forget what is left of the segment being played."""
         self.queued_bytes -= len(self._audio) - self._position
         self._head, self._audio, self._position = None, b"", 0
+
+    def _take_first(self, segment: Segment) -> bytes:
+        """Begin the next segment: every frame does, of a bot that sends frames."""
+        self._entries.popleft()
+        self._head, self._audio = segment, segment.audio
+        self._position = self._frame_bytes
+        self.queued_bytes -= self._frame_bytes
+        if self._dry_slots or not self._is_playing:
+            self._note_gap()
+        return segment.audio[: self._frame_bytes]
 
     def _take_across(self) -> bytes | None:
         """Build a frame from the end of the head and from what follows it."""

@@ -37,6 +37,7 @@ class RtpReceiver:
 
     Attributes:
         start, end: Bounds of the payload after ``receive`` returned 0 or more.
+        key_is_down: A key was pressed and its release has not been seen.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class RtpReceiver:
         on_press: Callable[[Press], None],
     ) -> None:
         self.start = self.end = 0
+        self.key_is_down = False
         self._on_press = on_press
         self._digits = DigitReceiver()
         self._source = Source(CLOCK_RATE_HZ)
@@ -95,10 +97,10 @@ class RtpReceiver:
         return gap
 
     def expire_digit(self, now_s: float) -> None:
-        """Report a key whose end packets were all lost; cheap when none is down."""
-        if self._digits.is_down:
-            for press in self._digits.expire(now_s):
-                self._on_press(press)
+        """Report a key whose end packets were lost; needed while ``key_is_down``."""
+        for press in self._digits.expire(now_s):
+            self._on_press(press)
+        self.key_is_down = self._digits.is_down
 
     def _find_payload(self, packet: bytearray, length: int) -> bool:
         try:
@@ -141,6 +143,7 @@ class RtpReceiver:
         payload = bytes(packet[self.start : self.end])
         for press in self._digits.receive(payload, timestamp, now_s):
             self._on_press(press)
+        self.key_is_down = self._digits.is_down
 
     def _accept_ssrc(self, ssrc: int) -> bool:
         """Change the source after two packets in a row from the new one.

@@ -16,6 +16,9 @@ MAX_DROPOUT = 3000
 # RFC 3550 A.1: a packet further back than this is a restart, not reordering.
 MAX_MISORDER = 100
 
+# The newest 64 packets are remembered one by one.
+_SEEN_MASK = (1 << 64) - 1
+
 # What ``receive`` answers when the packet's audio must not be used.
 LATE = -1
 DUPLICATE = -2
@@ -79,16 +82,23 @@ class Source:
         if self.max_seq is None:
             self._begin(sequence_number)
             return 0
-        delta = sequence_delta(sequence_number, self.max_seq)
-        if delta == 1:
-            self._seen = (self._seen << 1 | 1) & 0xFFFFFFFFFFFFFFFF
-        elif 0 < delta < MAX_DROPOUT:
-            self._seen = (self._seen << delta | 1) & 0xFFFFFFFFFFFFFFFF
+        if sequence_number == self.max_seq + 1:
+            self.max_seq = sequence_number
+            self._seen = (self._seen << 1 | 1) & _SEEN_MASK
+            self.counters.received += 1
+            return 0
+        return self._receive_out_of_order(sequence_number, self.max_seq)
+
+    def _receive_out_of_order(self, sequence_number: int, max_seq: int) -> int:
+        """All but the next number: a wrap, a gap, an old packet, a restart."""
+        delta = sequence_delta(sequence_number, max_seq)
+        if 0 < delta < MAX_DROPOUT:
+            self._seen = (self._seen << delta | 1) & _SEEN_MASK
         elif -MAX_MISORDER < delta <= 0:
             return self._receive_old(-delta)
         else:
             return self._receive_jump(sequence_number)
-        if sequence_number < self.max_seq:
+        if sequence_number < max_seq:
             self._cycles += SEQUENCE_MODULUS
         self.max_seq = sequence_number
         self.counters.received += 1

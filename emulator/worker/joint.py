@@ -83,6 +83,9 @@ class Joint:
         self._on_backlog = on_backlog
         self._on_ended = on_ended
         self._stream: BotStream | None = None
+        self._is_mulaw = request.codec == "mulaw"
+        self._bytes_per_sample = 1 if self._is_mulaw else PCM_SAMPLE_BYTES
+        self._max_bytes = int(self._options.max_queued_s * SAMPLE_RATE_HZ)
         self._is_dialled = self._is_open = self._has_ended = False
         self._rate_hz = request.sample_rate_hz
         self._heard = bytearray()
@@ -176,10 +179,14 @@ class Joint:
         self._message += 1
         if not self._pending and len(pcm) <= SLICE_BYTES:
             audio = self._convert(pcm)
-            self._queue(_padded(audio, len(audio), self._law), self._message)
+            if len(audio) % SLOT_BYTES:
+                audio = _padded(audio, len(audio), self._law)
+            self._queue(audio, self._message)
         else:
             self._convert_later(pcm)
-        self._trim()
+        # Stream bytes are at least as many as the leg bytes that they will make.
+        if self._playout.queued_bytes + self._pending_bytes > self._max_bytes:
+            self._trim()
 
     def _convert_later(self, pcm: bytes | memoryview) -> None:
         """Keep a message for ``convert_slice``; its first slice is due now."""
@@ -285,14 +292,6 @@ class Joint:
 
     # -- details ------------------------------------------------------------------
 
-    @property
-    def _is_mulaw(self) -> bool:
-        return self.request.codec == "mulaw"
-
-    @property
-    def _bytes_per_sample(self) -> int:
-        return 1 if self._is_mulaw else PCM_SAMPLE_BYTES
-
     def _convert(self, audio: bytes | memoryview) -> bytes:
         if self._is_mulaw:
             return transcode(audio, PCMU, self._law)
@@ -330,7 +329,7 @@ class Joint:
 
     def _trim(self) -> None:
         """Keep at most ``max_queued_s`` waiting: the oldest goes, with a note."""
-        allowed = int(self._options.max_queued_s * SAMPLE_RATE_HZ)
+        allowed = self._max_bytes
         pending = self._leg_bytes(self._pending_bytes)
         if self._playout.queued_bytes + pending <= allowed:
             return

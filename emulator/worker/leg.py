@@ -188,7 +188,8 @@ class Leg:
                 self.socket.send(self._sender.audio(frame or self._quiet_frame))
             else:
                 self._sender.pause()
-        self._receiver.expire_digit(now_s)
+        if self._receiver.key_is_down:
+            self._receiver.expire_digit(now_s)
         if self.joints and now_s - self._heard_s > QUIET_AFTER_S:
             self._hear_quiet()
 
