@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 # A burst of 400 INVITEs of 1 kB must survive a stall of the loop of some 100 ms.
 RECEIVE_BUFFER_BYTES: Final = 1 << 20
+MAX_DATAGRAM_BYTES: Final = 65_535
+# A flood must not keep the loop from its timers.
+MAX_DATAGRAMS_PER_TURN: Final = 64
 CONNECT_TIMEOUT_S: Final = 5.0
 # With port 0: the port that UDP got may be taken for TCP.
 FREE_PORT_ATTEMPTS: Final = 8
@@ -51,20 +54,44 @@ class Receiver(Protocol):
         """Take the bytes of one message."""
 
 
-class _UdpProtocol(asyncio.DatagramProtocol):
-    """The UDP listener."""
+class _UdpSocket:
+    """The UDP listener: a plain socket, because a loop's datagram transport takes ten
+    times as long for each message."""
 
-    def __init__(self, receive: Receiver) -> None:
+    def __init__(self, bound: socket.socket, receive: Receiver) -> None:
+        self._socket = bound
         self._receive = receive
+        asyncio.get_running_loop().add_reader(bound, self._readable)
 
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        # Keepalives of phones: CRLFCRLF, or a few NUL bytes.
-        if len(data) > 4:
-            self._receive(data, SourceAddress("udp", addr[0], addr[1]))
+    def _readable(self) -> None:
+        for _ in range(MAX_DATAGRAMS_PER_TURN):
+            try:
+                data, address = self._socket.recvfrom(MAX_DATAGRAM_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                # An ICMP message does not say whose datagram it was; timers notice.
+                logger.debug("UDP: %s", error)
+                continue
+            # Keepalives of phones: CRLFCRLF, or a few NUL bytes.
+            if len(data) > 4:
+                self._receive(data, SourceAddress("udp", address[0], address[1]))
 
-    def error_received(self, exc: Exception) -> None:
-        # An ICMP message does not say whose datagram it was; timers notice the loss.
-        logger.debug("UDP: %s", exc)
+    def send(self, data: bytes, address: tuple[str, int]) -> None:
+        """Send now.
+
+        Raises:
+            OSError: The system refuses; a full buffer counts as a lost datagram.
+        """
+        try:
+            self._socket.sendto(data, address)
+        except BlockingIOError:
+            logger.info("UDP send buffer full: a datagram to %s is lost", address)
+
+    def close(self) -> None:
+        """Stop receiving and sending."""
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
 
 
 class _Connection(asyncio.Protocol):
@@ -140,7 +167,7 @@ class SipTransport:
         self.clock = clock
         self.receive = receive
         self._is_in_use = is_in_use
-        self._udp: asyncio.DatagramTransport | None = None
+        self._udp: _UdpSocket | None = None
         self._servers: list[asyncio.Server] = []
         self._connections: dict[int, _Connection] = {}
         self._by_address: dict[tuple[Transport, str, int], _Connection] = {}
@@ -200,6 +227,7 @@ class SipTransport:
             connection.close()
         if self._udp is not None:
             self._udp.close()
+            self._udp = None
         # One turn of the loop lets the closed transports report themselves gone.
         await asyncio.sleep(0)
 
@@ -209,9 +237,7 @@ class SipTransport:
         kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
         listener = _bound_socket(self.options.bind_ip, port, kind)
         if transport == "udp":
-            self._udp, _ = await loop.create_datagram_endpoint(
-                lambda: _UdpProtocol(self.receive), sock=listener
-            )
+            self._udp = _UdpSocket(listener, self.receive)
         else:
             self._servers.append(
                 await loop.create_server(
@@ -265,12 +291,12 @@ class SipTransport:
     def _send_datagram(
         self, data: bytes, address: tuple[str, int], failed: Failure
     ) -> None:
-        if self._udp is None or self._udp.is_closing():
+        if self._udp is None:
             failed("no UDP listener")
             return
         try:
-            self._udp.sendto(data, address)
-        except (OSError, ValueError) as error:
+            self._udp.send(data, address)
+        except OSError as error:
             failed(f"udp:{address[0]}:{address[1]}: {error}")
 
     async def _resolve(self, target: Target) -> str:
