@@ -140,6 +140,12 @@ class SipSettings(Section):
         description="Address to put in Contact and SDP for peers beyond a NAT; "
         "unset: the one that the peer dialled.",
     )
+    digest_algorithms: tuple[Literal["SHA-256", "MD5"], ...] = Field(
+        ("MD5",),
+        min_length=1,
+        description="Challenged with, stronger first; older phones, baresip 1.0 among "
+        "them, give up when SHA-256 is offered at all. Answers with either are taken.",
+    )
     rtp_timeout_s: float = Field(
         30.0, gt=0, description="A call without RTP for so long is ended."
     )

@@ -148,6 +148,7 @@ class Service:
             self._read_files()
             http_socket = self._bind_http()
             self._configure_pool()
+            self._build_endpoint()
             self._build_calls()
             await self._start_http(http_socket)
             await self.pool.ready()
@@ -244,6 +245,7 @@ class Service:
             ids=IdSource(),
             workers=self.pool,
             speech=self.speech,
+            phone=self.endpoint,
             announce=bus.publish,
         )
         doorkeeper = Doorkeeper(
@@ -255,7 +257,7 @@ class Service:
         )
         self._stack.push_async_callback(_cancelled, rendering)
 
-    async def _start_sip(self) -> None:
+    def _build_endpoint(self) -> None:
         from emulator.sip.endpoint import SipEndpoint
 
         self.endpoint = SipEndpoint(
@@ -265,6 +267,8 @@ class Service:
             on_invite=self._on_invite,
             observe=self._on_trace,
         )
+
+    async def _start_sip(self) -> None:
         self._listeners = await self.endpoint.start()
         deadline_s = self.settings.calls.shutdown_deadline_s
         self._stack.push_async_callback(self.endpoint.stop, deadline_s)
@@ -283,6 +287,7 @@ class Service:
                 for user in self.settings.users
             },
             realm=SIP_REALM,
+            digest_algorithms=sip.digest_algorithms,
             tls=TlsOptions(
                 port=sip.tls_port,
                 certificate=Path(sip.tls_certificate) if sip.tls_certificate else None,

@@ -16,12 +16,14 @@ from emulator.api.schemas import (
     Calls,
     ErrorBody,
     Health,
+    NewCall,
     Readiness,
     TimelineBody,
     TimelineEntry,
 )
 from emulator.calls.call import Call
-from emulator.calls.manager import CallManager
+from emulator.calls.dialing import NotDialled
+from emulator.calls.manager import CallManager, FlowUnknown
 
 # A long poll that lasts longer meets the time-outs of proxies.
 MAX_WAIT_S = 30.0
@@ -103,6 +105,16 @@ def _add_calls(router: APIRouter, context: ControlContext) -> None:
     async def calls(limit: Annotated[int, Query(ge=1, le=MAX_CALLS)] = 100) -> Calls:
         """List the calls in memory, newest first."""
         return Calls(calls=[_body(call) for call in context.calls.newest(limit)])
+
+    @router.post("/calls", status_code=201, dependencies=guard)
+    async def place(new: NewCall) -> CallBody:
+        """Call a declared user or trunk, and run a flow when it is answered."""
+        try:
+            return _body(context.calls.place(new.to, new.flow, new.ring_timeout_s))
+        except FlowUnknown as error:
+            raise ApiError(404, "unknown-flow", str(error)) from error
+        except NotDialled as error:
+            raise ApiError(409, "not-dialled", str(error)) from error
 
     @router.get("/calls/{sid}", dependencies=guard)
     async def call(sid: str) -> CallBody:

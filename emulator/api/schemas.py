@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Health(BaseModel):
@@ -40,6 +40,18 @@ class CallBody(BaseModel):
     cause: str | None = Field(description="Short name of what ended the call.")
     reason: str | None = Field(description="The same in one line for people.")
     timeline: str = Field(description="Path of the timeline.")
+
+
+class NewCall(BaseModel):
+    """A call to place."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    to: str = Field(
+        description="user:<name>, the number of a declared user, or sip:<trunk>."
+    )
+    flow: str = Field(description="The flow that runs when it is answered.")
+    ring_timeout_s: float = Field(60.0, gt=0, le=600)
 
 
 class Calls(BaseModel):

@@ -16,16 +16,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from emulator.calls.dialing import Route
 from emulator.calls.door import Admitted, Refused
 from emulator.calls.ending import EndCause, Ending
 from emulator.calls.flowing import FlowDriver
 from emulator.calls.incoming import IncomingParty
 from emulator.calls.leg import Leg
+from emulator.calls.outgoing import OutgoingParty
 from emulator.calls.party import Party
 from emulator.calls.services import CallServices
 from emulator.calls.status import CallStatus, advance
@@ -37,7 +39,7 @@ from emulator.flow.engine import FlowRun
 from emulator.flow.model import Flow
 from emulator.logs import call_sid_context
 from emulator.sip.errors import SessionStateError
-from emulator.sip.session import IncomingInvite
+from emulator.sip.session import CallSession, IncomingInvite
 
 logger = logging.getLogger("emulator.calls")
 
@@ -59,7 +61,6 @@ class CallFacts:
     to: str
     dialled: str
     source: str
-    sip_call_id: str
 
 
 class Call:
@@ -67,10 +68,15 @@ class Call:
 
     Args:
         began_s: Monotonic time of its first event, when the timeline begins.
+        adopt: Told every SIP Call-ID whose messages belong to this call.
     """
 
     def __init__(
-        self, facts: CallFacts, services: CallServices, began_s: float
+        self,
+        facts: CallFacts,
+        services: CallServices,
+        began_s: float,
+        adopt: Callable[[str, Call], None],
     ) -> None:
         self.facts = facts
         self.sid = facts.sid
@@ -86,6 +92,7 @@ class Call:
         self.ended_at: datetime | None = None
         self.created_at = services.clock.utc()
         self._services = services
+        self._adopt = adopt
         self._created_s = began_s
         self._answered_s: float | None = None
         self._ended_s: float | None = None
@@ -170,6 +177,22 @@ class Call:
             self.record("note", text=note)
         await self._run(self._incoming(invite), flow, admitted.sip_parameters)
 
+    async def run_outgoing(
+        self, route: Route, flow: Flow, ring_timeout_s: float
+    ) -> None:
+        """Place a call, and run the flow once it is answered."""
+        for note in route.notes:
+            self.record("note", text=note)
+        party = OutgoingParty(
+            route,
+            self._services.phone,
+            self.leg,
+            self._services.settings.media,
+            ring_timeout_s,
+            self,
+        )
+        await self._run(party, flow, {})
+
     def _incoming(self, invite: IncomingInvite) -> IncomingParty:
         settings = self._services.settings
         return IncomingParty(invite, self.leg, settings, self.sid, self)
@@ -224,8 +247,13 @@ class Call:
 
     def party_rings(self, data: Mapping[str, JsonValue]) -> None:
         """The party's phone, or the caller's ear, rings."""
-        self.status = advance(self.status, CallStatus.RINGING)
+        if self.status is CallStatus.QUEUED:
+            self.status = advance(self.status, CallStatus.RINGING)
         self.record("call.ringing", data)
+
+    def placed(self, session: CallSession) -> None:
+        """A call of ours goes out: its SIP messages belong to this timeline."""
+        self._adopt(session.call_id, self)
 
     # The flow.
 
@@ -282,7 +310,8 @@ class Call:
         if stats:
             self.record("media.stats", stats)
         await asyncio.wait([conversation], timeout=AFTERMATH_DEADLINE_S)
-        await asyncio.wait([signalling], timeout=SIGNALLING_DEADLINE_S)
+        if party.session is not None and not party.session.is_ended:
+            await asyncio.wait([signalling], timeout=SIGNALLING_DEADLINE_S)
 
     def _close(self) -> None:
         assert self.ending is not None

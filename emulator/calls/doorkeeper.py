@@ -45,7 +45,12 @@ class Doorkeeper:
         self._registered_at = registered_at
         self._rate = CallRate()
         self._passwords = _passwords(settings)
-        self._digest = DigestServer(realm, self._passwords.get, ids)
+        self._digest = DigestServer(
+            realm,
+            self._passwords.get,
+            ids,
+            algorithms=settings.sip.digest_algorithms,
+        )
 
     def facts(self, invite: IncomingInvite) -> Knock:
         """Return what the door looks at.

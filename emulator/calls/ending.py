@@ -13,13 +13,18 @@ class EndCause(Enum):
 
     Attributes:
         word: The name that API and timeline show.
-        by: ``caller`` or ``platform``.
+        by: ``caller``, ``callee`` or ``platform``.
         q850: The Q.850 cause of the Reason header (RFC 3326) that the caller gets.
-        answered_status: The final status of a call that had been answered.
+        answered_status: The final status of a call that had been answered; of one
+            that was dialled and not answered, too.
     """
 
     CALLER_BYE = ("caller-bye", "caller", 16, CallStatus.COMPLETED)
     CALLER_CANCEL = ("caller-cancel", "caller", 16, CallStatus.CANCELED)
+    CALLEE_BYE = ("callee-bye", "callee", 16, CallStatus.COMPLETED)
+    CALLEE_BUSY = ("callee-busy", "callee", 17, CallStatus.BUSY)
+    NO_ANSWER = ("no-answer", "callee", 19, CallStatus.NO_ANSWER)
+    DIAL_FAILED = ("dial-failed", "platform", 41, CallStatus.FAILED)
     FLOW_ENDED = ("flow-ended", "platform", 16, CallStatus.COMPLETED)
     REJECTED = ("rejected", "platform", 21, CallStatus.FAILED)
     NO_ACK = ("no-ack", "platform", 102, CallStatus.FAILED)
@@ -40,9 +45,14 @@ class EndCause(Enum):
 
     def status(self, was_answered: bool) -> CallStatus:
         """Return the final status of the call."""
-        if was_answered or self is EndCause.CALLER_CANCEL:
+        if was_answered or self in _UNANSWERED:
             return self.answered_status
         return CallStatus.CANCELED if self.by == "caller" else CallStatus.FAILED
+
+
+_UNANSWERED = frozenset(
+    {EndCause.CALLER_CANCEL, EndCause.CALLEE_BUSY, EndCause.NO_ANSWER}
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,7 @@ class Ending:
 
     @property
     def by(self) -> str:
-        """``caller`` or ``platform``."""
+        """``caller``, ``callee`` or ``platform``."""
         return self.kind.by
 
     @property

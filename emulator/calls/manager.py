@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Coroutine
+from typing import Any
 
 from emulator.bus import Bus
 from emulator.calls.call import Call, CallFacts
+from emulator.calls.dialing import Identity, find_route
 from emulator.calls.door import Admitted, Answer, Knock, Refused, caller_identity
 from emulator.calls.doorkeeper import Doorkeeper
 from emulator.calls.ending import EndCause
 from emulator.calls.journal import sip_event
+from emulator.calls.numbers import local_format
 from emulator.calls.services import CallServices
 from emulator.calls.text import printable
+from emulator.errors import EmulatorError
 from emulator.flow.catalogue import FlowCatalogue
 from emulator.sip.errors import SipParseError
 from emulator.sip.session import IncomingInvite
@@ -24,6 +29,10 @@ logger = logging.getLogger("emulator.calls")
 
 # SIP messages that came before their call (its INVITE, the 100) or of no call at all.
 MAX_EARLY_TRACES = 256
+
+
+class FlowUnknown(EmulatorError):
+    """A call was to run a flow that is not there."""
 
 
 class CallManager:
@@ -47,6 +56,7 @@ class CallManager:
         self._doorkeeper = doorkeeper
         self._calls: dict[str, Call] = {}
         self._by_call_id: dict[str, Call] = {}
+        self._call_ids: dict[str, list[str]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: deque[Call] = deque()
         self._early: deque[SipTrace] = deque(maxlen=MAX_EARLY_TRACES)
@@ -86,22 +96,58 @@ class CallManager:
         self._begin(invite, self._facts(invite, facts, answer), answer)
 
     def _begin(self, invite: IncomingInvite, facts: CallFacts, answer: Answer) -> None:
-        early = [t for t in self._early if t.call_id == invite.call_id]
         now_s = self._services.clock.monotonic_s()
-        began_s = min((trace.at_s for trace in early), default=now_s)
-        call = Call(facts, self._services, began_s)
-        self._remember(call)
-        for trace in early:
-            call.record_event(sip_event(trace))
+        early_s = (t.at_s for t in self._early if t.call_id == invite.call_id)
+        began_s = min(early_s, default=now_s)
+        call = self._remember(Call(facts, self._services, began_s, self._adopt))
+        self._adopt(invite.call_id, call)
         if isinstance(answer, Refused):
             call.refuse(answer, invite)
             self._over(call)
             return
         flow = self._flows.by_name(answer.number.flow)
         assert flow is not None, "the service checks numbers against flows"
-        task = asyncio.create_task(
-            call.run_incoming(invite, answer, flow), name=f"call {call.sid}"
+        self._start(call, call.run_incoming(invite, answer, flow))
+
+    def place(self, target: str, flow_name: str, ring_timeout_s: float) -> Call:
+        """Call ``target`` and run a flow when it is answered.
+
+        Raises:
+            NotDialled: The configuration declares no such target, or nobody is there.
+            FlowUnknown: There is no such flow.
+        """
+        flow = self._flows.by_name(flow_name)
+        if flow is None:
+            names = ", ".join(known.flow for known in self._flows)
+            raise FlowUnknown(f"no flow {flow_name!r}; there are {names}")
+        sid = self._services.ids.sid(self._services.clock.utc())
+        exophone = self._exophone_of(flow_name)
+        identity = Identity(exophone, exophone, call_sid=sid, leg_sid=sid)
+        route = find_route(
+            self._services.settings, self._services.phone, target, identity
         )
+        facts = CallFacts(
+            sid=sid,
+            direction="outbound-api",
+            from_=exophone,
+            to=route.callee,
+            dialled=target,
+            source="api",
+        )
+        now_s = self._services.clock.monotonic_s()
+        call = self._remember(Call(facts, self._services, now_s, self._adopt))
+        self._start(call, call.run_outgoing(route, flow, ring_timeout_s))
+        return call
+
+    def _exophone_of(self, flow_name: str) -> str:
+        """Return the ExoPhone that the callee shall see: the flow's, else the first."""
+        numbers = self._services.settings.numbers
+        own = [entry.number for entry in numbers if entry.flow == flow_name]
+        found = own or [entry.number for entry in numbers]
+        return local_format(found[0]) if found else "anonymous"
+
+    def _start(self, call: Call, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=f"call {call.sid}")
         self._tasks[call.sid] = task
         task.add_done_callback(lambda _: self._over(call))
 
@@ -118,12 +164,19 @@ class CallManager:
             to=to,
             dialled=facts.dialled,
             source=str(invite.source),
-            sip_call_id=invite.call_id,
         )
 
-    def _remember(self, call: Call) -> None:
+    def _remember(self, call: Call) -> Call:
         self._calls[call.sid] = call
-        self._by_call_id[call.facts.sip_call_id] = call
+        return call
+
+    def _adopt(self, call_id: str, call: Call) -> None:
+        """Put the SIP messages with this Call-ID on the call's timeline."""
+        self._by_call_id[call_id] = call
+        self._call_ids.setdefault(call.sid, []).append(call_id)
+        for trace in self._early:
+            if trace.call_id == call_id:
+                call.record_event(sip_event(trace))
 
     def _over(self, call: Call) -> None:
         """Count the call among the ended; forget the oldest of them."""
@@ -132,8 +185,9 @@ class CallManager:
         while len(self._ended) > self._services.settings.calls.keep_ended:
             old = self._ended.popleft()
             del self._calls[old.sid]
-            if self._by_call_id.get(old.facts.sip_call_id) is old:
-                del self._by_call_id[old.facts.sip_call_id]
+            for call_id in self._call_ids.pop(old.sid, ()):
+                if self._by_call_id.get(call_id) is old:
+                    del self._by_call_id[call_id]
 
     # Reports.
 

@@ -29,14 +29,15 @@ class CallMedia:
 
     Args:
         own_ip: The address to tell this peer.
-        source_ip: Where its signalling comes from: RTP is accepted from there too.
+        source_ip: Where its signalling comes from: RTP is accepted from there too. May
+            change when a call that we place is answered from elsewhere.
     """
 
     def __init__(
         self, leg: Leg, settings: MediaSettings, *, own_ip: str, source_ip: str
     ) -> None:
         self._leg = leg
-        self._source_ip = source_ip
+        self.source_ip = source_ip
         self._local = LocalAudio(own_ip, _ANY_PORT, codecs=settings.codecs)
 
     async def open(self, offer: str | None) -> str:
@@ -97,8 +98,8 @@ class CallMedia:
             remote_ip=agreed.remote_ip,
             remote_port=agreed.remote_port,
             ptime_ms=agreed.ptime_ms,
-            allowed_source_ips=tuple({self._source_ip, agreed.remote_ip}),
+            allowed_source_ips=tuple({self.source_ip, agreed.remote_ip}),
             send=agreed.direction.sends,
             receive=agreed.direction.receives,
-            send_before_latch=agreed.remote_ip == self._source_ip,
+            send_before_latch=agreed.remote_ip == self.source_ip,
         )

@@ -44,6 +44,9 @@ class PartyListener(LegListener, Protocol):
     def party_rings(self, data: Mapping[str, JsonValue]) -> None:
         """The party's phone, or the caller's ear, rings."""
 
+    def placed(self, session: CallSession) -> None:
+        """A call of ours goes out: its SIP messages belong to this timeline."""
+
 
 class Party(ABC):
     """One party; subclasses say how it is established."""

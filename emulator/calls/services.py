@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from emulator.calls.dialing import Phone
 from emulator.calls.leg import Workers
 from emulator.clock import Clock
 from emulator.config import Settings
@@ -48,4 +49,5 @@ class CallServices:
     ids: IdSource
     workers: Workers
     speech: Speech
+    phone: Phone
     announce: Callable[[str], None]

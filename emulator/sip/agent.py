@@ -81,7 +81,12 @@ class UserAgent:
         self._ids = ids
         methods = served_methods(options)
         self._party = LocalParty(options.user_agent, ports, methods)
-        self._digest = DigestServer(options.realm, options.users.get, ids)
+        self._digest = DigestServer(
+            options.realm,
+            options.users.get,
+            ids,
+            algorithms=options.digest_algorithms,
+        )
         self._registrar = Registrar()
         self._settings = SessionSettings(
             self._party,

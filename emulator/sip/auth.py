@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
@@ -199,6 +199,9 @@ class DigestServer:
     Args:
         password_of: Returns the password of a user name, or None.
         is_proxy: Challenge by 407 instead of 401.
+        algorithms: Challenged with, the stronger first. Phones older than RFC 8760,
+            baresip 1.0 among them, give up at a challenge with SHA-256 even beside
+            one with MD5. Answers with either are taken.
     """
 
     def __init__(
@@ -208,8 +211,10 @@ class DigestServer:
         ids: IdSource,
         *,
         is_proxy: bool = False,
+        algorithms: Sequence[str] = ALGORITHMS,
     ) -> None:
         self._realm = realm
+        self._algorithms = algorithms
         self._password_of = password_of
         self._ids = ids
         self._secret = ids.hex(32).encode()
@@ -227,7 +232,7 @@ class DigestServer:
         start = f'Digest realm={realm}, nonce="{nonce}", qop="auth"{suffix}'
         return [
             (self._challenge_header, f"{start}, algorithm={algorithm}")
-            for algorithm in ALGORITHMS
+            for algorithm in self._algorithms
         ]
 
     def check(self, request: Request, now_s: float) -> Verdict:

@@ -94,6 +94,7 @@ class SipOptions:
         users: Names and passwords of those who may REGISTER; without any, REGISTER
             gets 405.
         realm: Of digest challenges.
+        digest_algorithms: Of digest challenges, the stronger first.
         retry_after_s: Told to callers while no new calls are taken.
     """
 
@@ -109,6 +110,7 @@ class SipOptions:
     accept_refer: bool = False
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
     realm: str = "exotel-emulator"
+    digest_algorithms: tuple[str, ...] = ("SHA-256", "MD5")
     retry_after_s: int = 10
     tls: TlsOptions = field(default_factory=TlsOptions)
     timers: SipTimers = field(default_factory=SipTimers)

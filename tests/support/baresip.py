@@ -30,7 +30,10 @@ module sndfile.so
 module_app account.so
 module_app menu.so
 """
-_ACCOUNT = "<sip:{user}@127.0.0.1>;regint=0;audio_codecs={codec};answermode=auto\n"
+_ACCOUNT = (
+    "<sip:{user}@{registrar}>;auth_user={user};auth_pass={user};regint={regint};"
+    "audio_codecs={codec};answermode=auto\n"
+)
 
 
 def configure(
@@ -39,8 +42,12 @@ def configure(
     user: str = "phone",
     codec: str = "pcmu",
     tone_hz: float = 440.0,
+    registrar: str | None = None,
 ) -> Path:
-    """Write the configuration of a phone that hums; what it hears is saved."""
+    """Write the configuration of a phone that hums; what it hears is saved.
+
+    With a ``registrar`` (host:port) it registers, with its name as password.
+    """
     place = directory / "baresip"
     place.mkdir()
     hum = directory / "hum.wav"
@@ -49,7 +56,13 @@ def configure(
     (place / "config").write_text(
         _CONFIG.format(source=source, directory=directory, modules=MODULES)
     )
-    (place / "accounts").write_text(_ACCOUNT.format(user=user, codec=codec))
+    account = _ACCOUNT.format(
+        user=user,
+        codec=codec,
+        registrar=registrar or "127.0.0.1",
+        regint=60 if registrar else 0,
+    )
+    (place / "accounts").write_text(account)
     (place / "contacts").write_text("")
     return place
 

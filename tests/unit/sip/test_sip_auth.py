@@ -32,8 +32,8 @@ def challenge(*values: str, status: int = 401) -> Response:
     return Response(status, "x", Headers([(name, value) for value in values]))
 
 
-def server(**options: bool) -> DigestServer:
-    return DigestServer("emulator", {"alice": "secret"}.get, IdSource(1), **options)
+def server(*, is_proxy: bool = False) -> DigestServer:
+    return DigestServer("emulator", {"alice": "secret"}.get, IdSource(1), is_proxy=is_proxy)
 
 
 def client(password: str = "secret") -> DigestClient:

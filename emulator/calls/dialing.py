@@ -1,0 +1,224 @@
+"""Whom a call may reach, and the INVITEs that try: never an open relay.
+
+A target is what a flow, the API or a PBX asks for: ``user:alice``, a declared user's
+number, ``sip:<trunk sid or name>``. Only what the configuration declares is dialled;
+the result is a list of attempts, tried in order until one answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from emulator.calls.numbers import canonical, is_number
+from emulator.config import Settings, TrunkSettings, UserSettings
+from emulator.errors import EmulatorError
+from emulator.sip.address import Target
+from emulator.sip.registrar import Binding
+from emulator.sip.session import CallSession, OutgoingInvite
+from emulator.sip.uri import NameAddr, SipUri, parse_sip_uri
+
+# The platform's INVITEs to trunks have so many hops left (REST and SIP spec §8.4).
+TRUNK_MAX_FORWARDS = 67
+SINGAPORE_NOTE = (
+    "a flow dials a SIP trunk; on the platform's singapore instance none does "
+    "(account.region)"
+)
+
+
+class NotDialled(EmulatorError):
+    """Nobody was rung: the target is unknown, unregistered or has no destination."""
+
+
+class Phone(Protocol):
+    """What dialling needs of the SIP endpoint."""
+
+    def place_call(self, outgoing: OutgoingInvite) -> CallSession:
+        """Send an INVITE."""
+
+    def bindings(self, user: str) -> list[Binding]:
+        """Return where a user is registered."""
+
+    def advertised_ip_towards(self, host: str) -> str:
+        """Return the address that SDP of a call to ``host`` should name."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the callee shall see, and which call this is.
+
+    Attributes:
+        number: The caller's number.
+        exophone: The ExoPhone that the call came over.
+    """
+
+    number: str
+    exophone: str
+    call_sid: str
+    leg_sid: str
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One INVITE to try.
+
+    Attributes:
+        host: Where it goes; decides which of our addresses the SDP names.
+        uri: Request-URI and To.
+        headers: Beside those that every INVITE has.
+    """
+
+    uri: str
+    host: str
+    from_: NameAddr
+    headers: tuple[tuple[str, str], ...] = ()
+    next_hop: Target | None = None
+    dialled: str | None = None
+    max_forwards: int = 70
+    description: str = ""
+
+    def invite(self, sdp: str, ring_timeout_s: float) -> OutgoingInvite:
+        """Return the INVITE with our offer."""
+        return OutgoingInvite(
+            target=self.uri,
+            from_=self.from_,
+            to=NameAddr(self.uri),
+            sdp=sdp,
+            headers=self.headers,
+            ring_timeout_s=ring_timeout_s,
+            next_hop=self.next_hop,
+            dialled=self.dialled,
+            max_forwards=self.max_forwards,
+        )
+
+
+@dataclass(frozen=True)
+class Route:
+    """Every way to one callee.
+
+    Attributes:
+        callee: As timelines and webhooks name it.
+    """
+
+    callee: str
+    attempts: tuple[Attempt, ...]
+    notes: tuple[str, ...] = field(default=())
+
+
+def find_route(
+    settings: Settings, phone: Phone, target: str, identity: Identity
+) -> Route:
+    """Return the ways to ``target``.
+
+    Raises:
+        NotDialled: It is nobody that the configuration declares, or nobody is there.
+    """
+    if target.startswith("user:"):
+        return _to_user(settings, phone, target.removeprefix("user:"), identity)
+    if target.startswith("sip:"):
+        return _to_trunk(settings, target.removeprefix("sip:"), identity)
+    if is_number(target):
+        return _to_number(settings, phone, target, identity)
+    raise NotDialled(f"{target!r} is no user:, sip:<trunk> or telephone number")
+
+
+def _to_user(settings: Settings, phone: Phone, name: str, identity: Identity) -> Route:
+    user = next((user for user in settings.users if user.name == name), None)
+    if user is None:
+        raise NotDialled(f"{name!r} is no declared user (users[])")
+    return _ring(settings, phone, user, identity)
+
+
+def _to_number(
+    settings: Settings, phone: Phone, number: str, identity: Identity
+) -> Route:
+    wanted = canonical(number)
+    for user in settings.users:
+        if user.number and canonical(user.number) == wanted:
+            return _ring(settings, phone, user, identity)
+    raise NotDialled(f"{number} is nobody's number (users[].number)")
+
+
+def _ring(
+    settings: Settings, phone: Phone, user: UserSettings, identity: Identity
+) -> Route:
+    bindings = phone.bindings(user.name)
+    if not bindings:
+        raise NotDialled(f"{user.name} is not registered: no phone of theirs rings")
+    from_ = NameAddr(f"sip:{identity.number}@{account_domain(settings)}")
+    headers = (("X-Exotel-CallSid", identity.call_sid),)
+    attempts = [
+        Attempt(
+            uri=str(binding.contact),
+            host=binding.target.host,
+            from_=from_,
+            headers=headers,
+            next_hop=binding.target,
+            dialled=binding.dialled,
+            description=f"{user.name} at {binding.target}",
+        )
+        for binding in bindings
+    ]
+    return Route(user.number or f"user:{user.name}", tuple(attempts))
+
+
+def _to_trunk(settings: Settings, name: str, identity: Identity) -> Route:
+    trunk, notes = find_trunk(settings.trunks, name)
+    if not trunk.destinations:
+        raise NotDialled(f"trunk {trunk.name} has no trunks[].destinations")
+    if settings.account.region == "singapore":
+        notes += (SINGAPORE_NOTE,)
+    attempts = [
+        _trunk_attempt(settings, trunk, destination, identity)
+        for destination in trunk.destinations
+    ]
+    return Route(f"sip:{trunk.sid}", tuple(attempts), notes)
+
+
+def find_trunk(
+    trunks: Sequence[TrunkSettings], name: str
+) -> tuple[TrunkSettings, tuple[str, ...]]:
+    """Return a trunk by SID, or by name with a note.
+
+    Raises:
+        NotDialled: There is none.
+    """
+    for trunk in trunks:
+        if trunk.sid == name:
+            return trunk, ()
+    for trunk in trunks:
+        if trunk.name == name:
+            note = f"trunk dialled by name; the platform takes its SID, sip:{trunk.sid}"
+            return trunk, (note,)
+    raise NotDialled(f"{name!r} is no trunk's SID or name (trunks[])")
+
+
+def _trunk_attempt(
+    settings: Settings, trunk: TrunkSettings, destination: str, identity: Identity
+) -> Attempt:
+    """Return the INVITE whose shape LiveKit's and ElevenLabs' trunks expect (§8.4)."""
+    where = parse_sip_uri(f"sip:{destination}")
+    exophone = canonical(identity.exophone)
+    uri = SipUri("sip", exophone, where.host, where.port, where.params)
+    caller = f"sip:{identity.number}@{account_domain(settings)}"
+    headers = (
+        ("P-Asserted-Identity", f"<{caller}>"),
+        ("P-Early-Media", "supported"),
+        ("X-Exotel-CallSid", identity.call_sid),
+        ("X-Exotel-LegSid", identity.leg_sid),
+        ("X-Exotel-TrunkSid", trunk.sid),
+    )
+    return Attempt(
+        uri=str(uri),
+        host=where.host,
+        from_=NameAddr(caller),
+        headers=headers,
+        max_forwards=TRUNK_MAX_FORWARDS,
+        description=f"trunk {trunk.name} at {destination}",
+    )
+
+
+def account_domain(settings: Settings) -> str:
+    """Return the account's SIP domain: the host of From."""
+    return f"{settings.account.sid}.pstn.exotel.com"

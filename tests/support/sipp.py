@@ -1,0 +1,108 @@
+"""SIPp as a test's peer: scenario files with parts, run to their end.
+
+A scenario in ``tests/data/sipp`` is SIPp's own XML and, besides, may put in a part of
+``tests/data/sipp/parts``, as requests are alike but for a few words::
+
+    <include part="request" method="BYE" cseq="2"/>
+
+In a part, ``{{cseq}}`` is the attribute of that name and ``{{branch|[branch]}}`` has a
+value of its own for when there is none; a line that comes out empty is left out.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.processes import ROOT, Process, free_port
+
+SCENARIOS = ROOT / "tests" / "data" / "sipp"
+END_DEADLINE_S = 50.0
+
+_INCLUDE = re.compile(
+    r'<include\s+part="(?P<part>\w+)"(?P<attributes>(?:[^">]|"[^"]*")*)/>'
+)
+_ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
+_PLACE = re.compile(r"\{\{(\w+)(?:\|([^}]*))?\}\}")
+_LONE_PLACE = re.compile(r"^[ \t]*\{\{(\w+)\}\}[ \t]*\n", re.MULTILINE)
+
+
+def scenario_text(name: str) -> str:
+    """Return a scenario with its parts put in."""
+    return _expand((SCENARIOS / f"{name}.xml").read_text())
+
+
+def _expand(text: str) -> str:
+    return _INCLUDE.sub(_part, text)
+
+
+def _part(include: re.Match[str]) -> str:
+    values = {
+        name: "\n".join(line for line in value.splitlines() if line.strip())
+        for name, value in _ATTRIBUTE.findall(include["attributes"])
+    }
+    text = (SCENARIOS / "parts" / f"{include['part']}.xml").read_text()
+    text = _LONE_PLACE.sub(lambda m: m[0] if values.get(m[1]) else "", text)
+    return _expand(_PLACE.sub(lambda m: values.get(m[1]) or m[2] or "", text))
+
+
+@dataclass
+class Peer:
+    """One run of SIPp.
+
+    Args:
+        port: Of the SIP server that it calls.
+        sending: Port of a proxy that everything is sent to instead.
+        transport: ``u1`` (UDP) or ``t1`` (TCP).
+        calls, per_s: How many calls, and how many of them begin in a second.
+        options: Further arguments.
+    """
+
+    program: str
+    directory: Path
+    port: int
+    number: str = "08010000002"
+    transport: str = "u1"
+    calls: int = 1
+    per_s: int = 10
+    sending: int | None = None
+    options: tuple[str, ...] = ()
+    messages: Path = field(init=False)
+
+    def start(self, name: str) -> Process:
+        """Start a scenario; the caller ends the process."""
+        file = self.directory / f"{name}.xml"
+        file.write_text(scenario_text(name))
+        self.messages = self.directory / f"{name}.messages"
+        via = ("-rsa", f"127.0.0.1:{self.sending}") if self.sending else ()
+        return Process(
+            self.program, f"127.0.0.1:{self.port}", "-sf", str(file),
+            "-s", self.number, "-m", f"{self.calls}", "-r", f"{self.per_s}", "-t", self.transport, "-i", "127.0.0.1",
+            # -mp wants the next port free too, for the echo of video.
+            "-mi", "127.0.0.1", "-mp", str(free_port(socket.SOCK_DGRAM)), "-rtp_echo",
+            "-nostdin", "-trace_msg", "-message_file", str(self.messages),
+            "-trace_err", "-error_file", str(self.directory / f"{name}.errors"),
+            *via, *self.options, cwd=self.directory,
+        )  # fmt: skip
+
+    def play(self, name: str, deadline_s: float = END_DEADLINE_S) -> str:
+        """Play a scenario to its end and return every message, as SIPp saw it.
+
+        Raises:
+            AssertionError: The scenario did not end as written; says at which message.
+        """
+        process = self.start(name)
+        try:
+            status = process.wait(deadline_s)
+        finally:
+            process.end()
+        errors = self.directory / f"{name}.errors"
+        said = errors.read_text() if errors.exists() else ""
+        assert status == 0, f"{name}: status {status}\n{said}\n{self.read_messages()}"
+        return self.read_messages()
+
+    def read_messages(self) -> str:
+        """Return the messages so far."""
+        return self.messages.read_text() if self.messages.exists() else ""
