@@ -90,20 +90,31 @@ def canonical_name(name: str) -> str:
     return _CANONICAL.get(stripped.lower(), stripped)
 
 
+def _one_line(value: str) -> str:
+    if "\n" in value or "\r" in value:
+        raise SipParseError(f"line end in a header value: {value[:40]!r}")
+    return value
+
+
 def lookup_key(name: str) -> str:
     """Return what a name is found by, in any spelling."""
     return _KEYS.get(name) or _CANONICAL.get(name.lower()) or name.lower()
 
 
 class Headers:
-    """An immutable, ordered list of header fields, looked up in any case."""
+    """An immutable, ordered list of header fields, looked up in any case.
+
+    Raises:
+        SipParseError: A name is no token, or a value holds a line end, which would
+            make a header field of what follows it.
+    """
 
     __slots__ = ("_index", "_items")
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
         self._items = tuple(
             [
-                (FAST_NAMES.get(name) or canonical_name(name), value)
+                (FAST_NAMES.get(name) or canonical_name(name), _one_line(value))
                 for name, value in items
             ]
         )

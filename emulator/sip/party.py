@@ -79,6 +79,7 @@ class LocalParty:
             items += [("Record-Route", r) for r in request.headers.all("Record-Route")]
         items += [("Server", self.user_agent), *headers]
         phrase = reason_phrase_of(status) if reason_phrase is None else reason_phrase
+        phrase = " ".join(phrase.splitlines())
         return Response(status, phrase, Headers(items), body)
 
 

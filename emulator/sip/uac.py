@@ -111,6 +111,9 @@ class UacSession(InviteSession):
         self, key: TransactionId, response: Response, source: SourceAddress
     ) -> list[Effect]:
         """Handle responses to the first INVITE; leave others to the base."""
+        if key.method == "CANCEL":
+            # Whatever it says, the INVITE's own final response decides.
+            return []
         if key.method != "INVITE" or response.cseq.number != self._cseq:
             return super().receive_response(key, response, source)
         if response.is_provisional:
@@ -215,7 +218,7 @@ class UacSession(InviteSession):
             dialog = self._make_dialog(response, source)
         except SipParseError as error:
             return self._end(EndCause.FAILURE, f"unusable 2xx: {error.reason}")
-        if self._dialog is not None:
+        if self._dialog is not None or self.is_ended:
             return self._refuse_fork(dialog)
         return self._take_answer(dialog, response)
 
@@ -249,7 +252,7 @@ class UacSession(InviteSession):
         return ack
 
     def _refuse_fork(self, dialog: Dialog) -> list[Effect]:
-        """A second phone answered too: acknowledge, then BYE (§13.2.2.4)."""
+        """An answer that comes second, or too late: ACK, then BYE (§13.2.2.4)."""
         ack = self._ack_answer(dialog, None)
         branch = self._settings.ids.branch()
         bye = dialog.request("BYE", self._settings.party, branch)
@@ -258,7 +261,7 @@ class UacSession(InviteSession):
     def _receive_failure(self, response: Response) -> list[Effect]:
         if self.state is SessionState.CANCELLING:
             return self._end(self._end_cause, f"{response.status}")
-        if self._dialog is not None:
+        if self._dialog is not None or self.is_ended:
             return []
         if self._accepts_challenge(response):
             return self._call_again()

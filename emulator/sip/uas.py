@@ -137,7 +137,7 @@ class UasSession(InviteSession):
         return [reply, *self._end(EndCause.TIMEOUT, f"no answer in {MAX_RING_S} s")]
 
     def _give_up(self, headers: HeaderList) -> list[Effect]:
-        return self.reject(480, None, headers)
+        return self.reject(487, None, headers)
 
     def _established(self, ack: Request) -> list[Effect]:
         effects = [*self._enter_established(), self._emit(Acked(ack.sdp))]

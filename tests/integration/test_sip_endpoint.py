@@ -616,6 +616,52 @@ def test_a_request_that_nobody_answers_fails() -> None:
 
 
 @pytest.mark.skipif(shutil.which("sipp") is None, reason="SIPp is not installed")
+@pytest.mark.parametrize(("mode", "transport"), [("u1", "udp"), ("t1", "tcp")])
+def test_sipp_answers_our_calls(mode: str, transport: Transport) -> None:
+    async def scenario() -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        process = await asyncio.create_subprocess_exec(
+            *("sipp", "-sn", "uas", "-t", mode, "-i", "127.0.0.1", "-p", str(port)),
+            *("-m", "5", "-timeout", "8", "-nostdin"),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        async with side(refuse) as alice:
+            await listening(port, transport)
+            for _ in range(5):
+                session = alice.endpoint.place_call(
+                    OutgoingInvite(
+                        f"sip:service@127.0.0.1:{port}",
+                        NameAddr("sip:alice@127.0.0.1"),
+                        NameAddr("sip:service@127.0.0.1"),
+                        OFFER,
+                        transport=transport,
+                    )
+                )
+                await until(session, Answered)
+                session.hang_up()
+                ended = await until(session, SessionEnded)
+                assert ended == SessionEnded(EndCause.LOCAL_BYE)
+        assert await process.wait() == 0
+
+    run(scenario())
+
+
+async def listening(port: int, transport: Transport) -> None:
+    """Wait until a program that was just started has its socket."""
+    kind = socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM
+    while True:
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.skipif(shutil.which("sipp") is None, reason="SIPp is not installed")
 @pytest.mark.parametrize("mode", ["u1", "t1"])
 def test_sipp_makes_twenty_calls(mode: str) -> None:
     async def scenario() -> None:

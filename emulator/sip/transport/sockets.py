@@ -282,7 +282,8 @@ class SipTransport:
                 self._send_datagram(data, (ip, target.port), failed)
                 return
             connection = await self._connected(target, ip)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
+            # A name that is none, such as ``a..b``, is a UnicodeError.
             failed(f"{target}: {error}")
             return
         if not connection.write(data):

@@ -33,7 +33,9 @@ def challenge(*values: str, status: int = 401) -> Response:
 
 
 def server(*, is_proxy: bool = False) -> DigestServer:
-    return DigestServer("emulator", {"alice": "secret"}.get, IdSource(1), is_proxy=is_proxy)
+    return DigestServer(
+        "emulator", {"alice": "secret"}.get, IdSource(1), is_proxy=is_proxy
+    )
 
 
 def client(password: str = "secret") -> DigestClient:

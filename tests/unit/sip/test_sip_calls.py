@@ -325,6 +325,65 @@ def test_a_cancel_without_any_final_response_is_given_up(
     assert ended(alice).cause is EndCause.LOCAL_CANCEL
 
 
+def test_a_cancel_that_gets_481_leaves_the_decision_to_the_invite(
+    world: World, alice: Node, bob: Node
+) -> None:
+    never_answer(bob)
+    alice.dial(bob)
+    world.run(1)
+    world.lose = lose_all("CANCEL")
+    alice.do(alice.call.hang_up(()))
+    cancel = next(x.message for x in world.log if x.summary == "CANCEL")
+    assert isinstance(cancel, Request)
+    refusal = bob.agent._party.response(cancel, 481)
+    world.deliver(alice, refusal.to_bytes(), SourceAddress("udp", "127.0.0.1", 5062))
+    assert not alice.call.is_ended
+    bob.do(bob.call.answer(ANSWER, ()))
+    world.run(1)
+    assert ended(alice).cause is EndCause.LOCAL_BYE
+    assert ended(bob).cause is EndCause.REMOTE_BYE
+
+
+def test_an_answer_after_we_gave_up_is_acknowledged_and_hung_up(
+    world: World, alice: Node, bob: Node
+) -> None:
+    never_answer(bob)
+    alice.dial(bob)
+    world.run(1)
+    world.lose = lose_all("CANCEL")
+    alice.do(alice.call.hang_up(()))
+    world.run(40)
+    assert alice.call.is_ended
+    bob.do(bob.call.answer(ANSWER, ()))
+    world.run(1)
+    assert alice.call.is_ended
+    assert bob.happened_names == ["Acked", "ByeReceived", "SessionEnded"]
+    assert_nothing_left(world, alice, bob)
+
+
+def test_hanging_up_a_call_that_rings_here_refuses_it(
+    world: World, alice: Node, bob: Node
+) -> None:
+    never_answer(bob)
+    alice.dial(bob)
+    world.run(1)
+    bob.do(bob.call.hang_up(()))
+    world.run(1)
+    assert ended(alice).detail == "487 Request Terminated"
+
+
+def test_a_call_that_nobody_answers_is_refused_in_the_end(
+    world: World, alice: Node, bob: Node
+) -> None:
+    never_answer(bob)
+    source = SourceAddress("udp", "127.0.0.1", 5061)
+    world.deliver(bob, request_bytes("INVITE"), source)
+    world.run(301)
+    assert "bob: 480 INVITE" in world.sent()
+    assert ended(bob).cause is EndCause.TIMEOUT
+    assert_nothing_left(world, bob)
+
+
 def test_ringing_for_too_long_is_cancelled(
     world: World, alice: Node, bob: Node
 ) -> None:

@@ -248,6 +248,12 @@ def test_headers_are_found_in_any_case_and_can_be_changed() -> None:
     assert "x-Thing" in repr(headers)
 
 
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "a\rb"])
+def test_a_value_cannot_smuggle_in_another_header(value: str) -> None:
+    with pytest.raises(SipParseError, match="line end"):
+        Headers([("X-Param", value)])
+
+
 def test_errors_say_what_was_wrong() -> None:
     assert str(SipParseError("no Via")) == "malformed SIP: no Via"
     error = SessionStateError("ring", "over")
