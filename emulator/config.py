@@ -9,15 +9,25 @@ from __future__ import annotations
 
 import copy
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    create_model,
+    field_validator,
+)
 
 from emulator.documents import Document, load_document, validate
 from emulator.errors import ConfigError, Problem
 from emulator.events import JsonValue
+from emulator.stream_options import PROFILES as STREAM_PROFILES
+from emulator.stream_options import Knob, StreamOptions, knobs
 
 ENV_PREFIX = "EXOTEL_EMULATOR_"
 # Variables that the emulator hands to others; they are no settings.
@@ -187,27 +197,46 @@ class MediaSettings(Section):
     )
 
 
-class StreamSettings(Section):
-    """The WebSocket stream to the bot; defaults are the profile ``observed``."""
+def _checked(knob: Knob) -> Callable[[object], object]:
+    def check(value: object) -> object:
+        if problem := knob.problem(value):
+            raise ValueError(problem)
+        return value
 
-    media_chunk_ms: Literal[20, 100] = Field(
-        20, description="Audio per media message: captured 20, manual 100."
+    return check
+
+
+def _stream_settings() -> type[Section]:
+    """Make the section ``stream`` of the knobs, each described in one place."""
+    hints = get_type_hints(StreamOptions)
+    defaults = StreamOptions()
+    fields: dict[str, Any] = {
+        name: (
+            Annotated[hints[name], AfterValidator(_checked(knob))],
+            Field(getattr(defaults, name), description=knob.why),
+        )
+        for name, knob in knobs()
+    }
+    return create_model(
+        "StreamSettings",
+        __base__=Section,
+        __doc__="The WebSocket stream to the bot; defaults: profile ``observed``.",
+        **fields,
     )
-    close_mode: Literal["abrupt", "normal"] = Field(
-        "abrupt", description="After stop: drop the TCP connection, or close 1000."
-    )
-    clear_granularity: Literal["message", "packet"] = Field(
-        "message", description="message: the one being played ends at its own end."
-    )
-    mark_on_clear: Literal["echo", "drop"] = Field(
-        "echo", description="What becomes of marks that a clear overtakes."
-    )
-    handshake_timeout_s: float = Field(
-        10.0, gt=0, description="Over DNS, TCP, TLS and upgrade together."
-    )
-    max_session_s: float = Field(
-        3600.0, gt=0, description="The longest stream; stop, close, next applet."
-    )
+
+
+if TYPE_CHECKING:
+
+    class StreamSettings(Section):
+        """The section as far as control itself reads it."""
+
+        media_chunk_ms: int = 20
+        close_mode: str = "abrupt"
+        custom_params_max: int = 25
+        custom_params_max_chars: int = 800
+
+else:
+    StreamSettings = _stream_settings()
 
 
 class CallSettings(Section):
@@ -307,8 +336,8 @@ class Settings(Section):
 
 # A profile is a set of knobs; what a user sets beats it (decisions: two profiles).
 PROFILES: Mapping[str, Mapping[str, JsonValue]] = {
-    "observed": {},
-    "documented": {"stream.media_chunk_ms": 100, "stream.close_mode": "normal"},
+    name: {f"stream.{knob}": value for knob, value in values.items()}
+    for name, values in STREAM_PROFILES.items()
 }
 
 

@@ -195,9 +195,14 @@ class Service:
         from emulator.calls.flowing import CAPABILITIES
         from emulator.flow.catalogue import load_catalogue
         from emulator.flow.loader import LoadRules
+        from emulator.flow.urls import CustomParameterLimits
 
+        stream = self.settings.stream
+        limits = CustomParameterLimits(
+            count=stream.custom_params_max, chars=stream.custom_params_max_chars
+        )
         files = find_flow_files([Path(self.settings.flow.directory)])
-        return load_catalogue(files, LoadRules(CAPABILITIES, self._options.env))
+        return load_catalogue(files, LoadRules(CAPABILITIES, self._options.env, limits))
 
     def _check_numbers(self) -> None:
         names = [flow.flow for flow in self.flows]

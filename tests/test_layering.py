@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent / "emulator"
 
 BOTTOM = {
     "errors", "clock", "ids", "config", "logs", "events", "bus", "faults", "documents",
+    "stream_options",
 }  # fmt: skip
 
 # Room -> rooms that it may import beside the bottom and itself. ``None``: anything.
@@ -55,6 +56,7 @@ WORKER_SIDES = {
     "worker.local": "worker.engine",
     "worker.plays": "worker.engine",
     "worker.poller": "worker.engine",
+    "worker.report_exchange": "worker.engine",
     "worker.surroundings": "worker.engine",
     "worker.udp": "worker.engine",
     "worker.background": "worker.engine",

@@ -15,8 +15,8 @@ import orjson
 import pybase64
 
 from emulator.stream.interface import SAMPLE_BYTES, StreamRequest
-from emulator.stream.options import StreamOptions
 from emulator.stream.rules import Example
+from emulator.stream_options import StreamOptions
 
 # The manual's limits for one media message (streaming spec §2.5).
 MIN_MEDIA_BYTES = 3200

@@ -26,7 +26,6 @@ from emulator.stream.assembler import Binary
 from emulator.stream.connector import DialFailed
 from emulator.stream.interface import StreamOutcome, StreamRequest, StreamSink
 from emulator.stream.link import WRITE_HIGH_WATER_BYTES, BotBrokeFraming, BotLink
-from emulator.stream.options import StreamOptions
 from emulator.stream.protocol import (
     ClearAudio,
     Effect,
@@ -38,6 +37,7 @@ from emulator.stream.protocol import (
     StreamProtocol,
 )
 from emulator.stream.url import BotUrl, StreamUrlError, merge_parameters, parse_bot_url
+from emulator.stream_options import StreamOptions
 
 __all__ = ["StreamClient", "StreamOutcome", "StreamRequest", "StreamSink"]
 

@@ -45,8 +45,8 @@ from emulator.stream.connector import (
     tls_context,
     was_reset,
 )
-from emulator.stream.options import StreamOptions
 from emulator.stream.url import BotUrl
+from emulator.stream_options import StreamOptions
 
 # picows logs each connection at INFO and each fault of a peer at ERROR; ours go to the
 # timeline. An instance of its own, so that no global logger is touched.

@@ -13,7 +13,7 @@ import orjson
 
 from emulator.events import JsonValue
 from emulator.stream.interface import StreamRequest
-from emulator.stream.options import StreamOptions
+from emulator.stream_options import StreamOptions
 
 CONNECTED = b'{"event":"connected"}'
 

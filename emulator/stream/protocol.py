@@ -26,8 +26,8 @@ from emulator.stream.bot_messages import (
 )
 from emulator.stream.interface import SAMPLE_BYTES, StreamRequest
 from emulator.stream.messages import CONNECTED, MessageWriter, start_body
-from emulator.stream.options import StreamOptions
 from emulator.stream.rules import Example, RuleLedger, format_example
+from emulator.stream_options import StreamOptions
 
 # A bot that answers each echo with a mark would loop at the speed of the socket; so
 # many echoes leave at once, the rest with the next chunks.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from emulator.errors import ConfigError
-from emulator.stream.options import StreamOptions
+from emulator.stream_options import StreamOptions
 
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
 SAMPLE_RATES_HZ = (8000, 16000, 24000)

@@ -163,7 +163,7 @@ class OpenStream:
         url: ``ws://`` or ``wss://``, userinfo included: the worker turns it into an
             Authorization header and never reports it.
         two_way: True for Voicebot, False for a one-way Stream.
-        options: The fields of ``stream.options.StreamOptions``.
+        options: The fields of ``stream_options.StreamOptions``.
         from_, to: As the bot shall read them in ``start``.
     """
 

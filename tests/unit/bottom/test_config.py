@@ -62,6 +62,12 @@ def test_a_profile_sets_knobs_and_the_user_beats_it() -> None:
     assert (mixed.media_chunk_ms, mixed.close_mode) == (20, "normal")
 
 
+def test_an_illegal_knob_names_its_line_and_the_choices() -> None:
+    report = problems(text="stream:\n  media_chunk_ms: 30\n  close_mod: normal\n")
+    assert "emu.yaml:2" in report and "20, 40" in report
+    assert "emu.yaml:3" in report and "close_mode" in report
+
+
 def test_every_problem_is_reported_with_file_line_and_field() -> None:
     text = "sip:\n  prot: 5060\n  port: 99999\nmedia: {workers: many}\n"
     report = problems(text=text)

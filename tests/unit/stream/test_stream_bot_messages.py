@@ -18,8 +18,8 @@ from emulator.stream.bot_messages import (
     BotStop,
 )
 from emulator.stream.interface import StreamRequest
-from emulator.stream.options import profile_options
 from emulator.stream.rules import RULES, Example
+from emulator.stream_options import profile_options
 
 SID = "5" * 32
 

@@ -9,8 +9,8 @@ from picows import WSTransport
 
 from emulator.stream.assembler import Binary
 from emulator.stream.link import BotLink
-from emulator.stream.options import StreamOptions
 from emulator.stream.url import parse_bot_url
+from emulator.stream_options import StreamOptions
 
 
 class Owner:

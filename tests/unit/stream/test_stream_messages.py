@@ -16,7 +16,7 @@ from emulator.stream.messages import (
     format_json,
     start_body,
 )
-from emulator.stream.options import StreamOptions, profile_options
+from emulator.stream_options import StreamOptions, profile_options
 
 SID = "0123456789abcdef0123456789ab19aq"
 REQUEST = StreamRequest(

@@ -8,7 +8,7 @@ import pytest
 
 from emulator.config import StreamSettings
 from emulator.errors import ConfigError
-from emulator.stream.options import (
+from emulator.stream_options import (
     PROFILES,
     StreamOptions,
     knobs,

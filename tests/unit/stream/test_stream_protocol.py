@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from emulator.stream.interface import StreamRequest
-from emulator.stream.options import profile_options
 from emulator.stream.protocol import (
     MARK_ECHOES_PER_CHUNK,
     MAX_REPORTED_MESSAGES,
@@ -20,6 +19,7 @@ from emulator.stream.protocol import (
     Send,
     StreamProtocol,
 )
+from emulator.stream_options import profile_options
 
 SID = "5" * 32
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.stream.options import StreamOptions
 from emulator.stream.url import (
     BotUrl,
     StreamUrlError,
     merge_parameters,
     parse_bot_url,
 )
+from emulator.stream_options import StreamOptions
 
 OPTIONS = StreamOptions()
 
