@@ -16,6 +16,7 @@ from emulator.rtp.packet import (
     RtpParseError,
     payload_bounds,
 )
+from emulator.rtp.rtcp import ReceptionReport
 from emulator.rtp.source import ReceptionCounters, Source
 from emulator.rtp.telephone_event import DigitReceiver, Press
 
@@ -163,6 +164,21 @@ class RtpReceiver:
         self._ssrc, self._candidate_ssrc = ssrc, None
         self.ssrc_changes += 1
         return True
+
+    def take_reports(self) -> tuple[ReceptionReport, ...]:
+        """Return what RTCP says about the source, once per interval; none before it."""
+        source = self._source
+        if self._ssrc is None or source.max_seq is None:
+            return ()
+        return (
+            ReceptionReport(
+                ssrc=self._ssrc,
+                fraction_lost=source.take_fraction_lost(),
+                cumulative_lost=source.lost,
+                highest_number=source.extended_max,
+                jitter_ticks=int(source.jitter_ticks),
+            ),
+        )
 
     @property
     def jitter_ms(self) -> float:

@@ -53,7 +53,8 @@ class Source:
 
     __slots__ = (
         "_arrival_ticks", "_bad_seq", "_base_seq", "_clock_rate_hz", "_cycles",
-        "_earlier", "_seen", "_timestamp", "counters", "jitter_ticks", "max_seq",
+        "_earlier", "_reported_expected", "_reported_received", "_seen", "_timestamp",
+        "counters", "jitter_ticks", "max_seq",
     )  # fmt: skip
 
     def __init__(self, clock_rate_hz: int) -> None:
@@ -66,6 +67,8 @@ class Source:
         self._cycles = 0
         # Expected packets of the runs before the last restart.
         self._earlier = 0
+        # As they stood at the last report.
+        self._reported_expected = self._reported_received = 0
         # Bit n: whether ``max_seq - n`` has arrived; tells late from duplicate.
         self._seen = 0
         # Arrival and timestamp of the last measured packet; None: none yet.
@@ -165,6 +168,14 @@ class Source:
     def lost(self) -> int:
         """How many never came (A.3); a late packet is not lost."""
         return max(0, self.expected - self.counters.received)
+
+    def take_fraction_lost(self) -> int:
+        """Return the loss since the last call, in 256ths (A.3)."""
+        expected, received = self.expected, self.counters.received
+        lost = expected - self._reported_expected - (received - self._reported_received)
+        interval = expected - self._reported_expected
+        self._reported_expected, self._reported_received = expected, received
+        return min(255, (lost << 8) // interval) if interval and lost > 0 else 0
 
     @property
     def jitter_ms(self) -> float:

@@ -21,7 +21,7 @@ from emulator.logs import set_up_logging
 from emulator.rtp.ports import RtpPorts
 from emulator.stream.client import StreamClient
 from emulator.stream.interface import StreamRequest
-from emulator.stream.options import StreamOptions
+from emulator.stream_options import StreamOptions
 from emulator.worker.background import ThreadBackground
 from emulator.worker.engine import Engine, make_options
 from emulator.worker.link import Link

@@ -11,6 +11,7 @@ own absolute schedule.
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -62,6 +63,9 @@ _SLOT_BLOCK = 4
 # A stream that does not end by itself; its own deadlines are shorter.
 CLOSING_LIMIT_S = 5.0
 
+# Reads one datagram of a socket: buffer, a view of it, and the time.
+_Read = Callable[[bytearray, memoryview, float], None]
+
 
 class _Closing:
     """A leg that is gone but for its streams' last words."""
@@ -88,7 +92,7 @@ class Engine:
         self._cache = PromptCache()
         self._poller = make_poller()
         self._legs: dict[str, Leg] = {}
-        self._legs_by_fd: dict[int, Leg] = {}
+        self._readers: dict[int, _Read] = {}
         self._closing: dict[str, _Closing] = {}
         self._joints: dict[str, Joint] = {}
         self._wheel: list[list[Leg]] = [[] for _ in range(WHEEL_SLOTS)]
@@ -195,14 +199,14 @@ class Engine:
         return WHEEL_SLOTS
 
     def _read_once(self, now_s: float) -> bool:
-        """Read one datagram of each leg that has one; return whether any had."""
-        legs = self._legs_by_fd
+        """Read one datagram of each socket that has one; return whether any had."""
+        readers = self._readers
         buffer, view = self._buffer, self._view
         has_read = False
         for fd, _ in self._poller.ready():
             # A report during this pass may have removed the leg.
-            if leg := legs.get(fd):
-                leg.read(buffer, view, now_s)
+            if read := readers.get(fd):
+                read(buffer, view, now_s)
                 has_read = True
         return has_read
 
@@ -228,14 +232,14 @@ class Engine:
             self._around.report(LegFailed(command.leg_id, "the leg exists already"))
             return
         try:
-            sock = self._ports.open()
+            ports = self._ports.open()
         except TransportError as error:
             self._around.report(LegFailed(command.leg_id, str(error)))
             return
-        leg = Leg(command.leg_id, sock, command.media, self._cache, self._around)
+        leg = Leg(command.leg_id, ports, command.media, self._cache, self._around)
         self._legs[command.leg_id] = leg
-        self._legs_by_fd[sock.fileno()] = leg
-        self._poller.register(sock.fileno())
+        self._watch(ports.rtp, leg.read)
+        self._watch(ports.rtcp, leg.reports.read)
         self._place(leg)
         self._around.report(LegAdded(command.leg_id, leg.socket.port))
         self._wake()
@@ -273,11 +277,16 @@ class Engine:
     def _forget(self, leg: Leg) -> None:
         """Give the port back; no packet comes or goes any more."""
         del self._legs[leg.leg_id]
-        fd = leg.socket.sock.fileno()
-        del self._legs_by_fd[fd]
-        self._poller.unregister(fd)
+        leg.reports.close()
+        for sock in leg.ports:
+            del self._readers[sock.fileno()]
+            self._poller.unregister(sock.fileno())
         self._displace(leg)
-        self._ports.close(leg.socket.sock)
+        self._ports.close(leg.ports)
+
+    def _watch(self, sock: socket.socket, read: _Read) -> None:
+        self._readers[sock.fileno()] = read
+        self._poller.register(sock.fileno())
 
     def _place(self, leg: Leg) -> None:
         """Give the leg a phase of its packet duration: the fullest of the emptiest."""

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -19,7 +18,9 @@ from emulator.media.playout import Playout
 from emulator.media.prompts import PromptCache
 from emulator.media.recovery import StallRecovery
 from emulator.media.tones import dtmf, silence
+from emulator.rtp.ports import PortPair
 from emulator.rtp.receiver import RtpReceiver
+from emulator.rtp.reporting import Reporting
 from emulator.rtp.sender import RtpSender
 from emulator.rtp.telephone_event import EventPacket, Press, is_digit, send_digits
 from emulator.worker.joint import Joint
@@ -33,6 +34,7 @@ from emulator.worker.messages import (
     SendDigits,
 )
 from emulator.worker.plays import Plays
+from emulator.worker.report_exchange import ReportExchange
 from emulator.worker.surroundings import Surroundings
 from emulator.worker.udp import MAX_DATAGRAM_BYTES, PeerSocket
 
@@ -63,7 +65,7 @@ class Leg:
     def __init__(
         self,
         leg_id: str,
-        sock: socket.socket,
+        ports: PortPair,
         media: MediaParams | None,
         cache: PromptCache,
         around: Surroundings,
@@ -73,7 +75,8 @@ class Leg:
         self.tap: Callable[[memoryview, float], None] | None = None
         self.media = media or _UNKNOWN
         self._around = around
-        self.socket = PeerSocket(sock, self._latched)
+        self.ports = ports
+        self.socket = PeerSocket(ports.rtp, self._latched)
         self.law = LAWS[self.media.codec]
         self.ptime_ms = _usable_ptime(self.media.ptime_ms)
         frame_bytes = self.ptime_ms * BYTES_PER_MS
@@ -84,6 +87,12 @@ class Leg:
             around.ids.uint32(),
             around.ids.uint16(),
             around.ids.uint32(),
+        )
+        self.reports = ReportExchange(
+            ports.rtcp,
+            Reporting(self._sender, self._receiver, f"{leg_id}@emulator"),
+            around.clock,
+            around.ids,
         )
         self.playout = Playout(frame_bytes, self.law.silence)
         self.plays = Plays(self.playout, self.law, cache, around)
@@ -202,6 +211,7 @@ class Leg:
     def check(self, now_s: float) -> None:
         """Look for absence; called about once a second."""
         self._recovery.roll()
+        self.reports.check(now_s)
         if self._started_s is None or not self.media.receive:
             return
         silent_s = now_s - self._heard_s
@@ -238,6 +248,7 @@ class Leg:
     def _latched(self) -> None:
         assert self.socket.peer is not None
         ip, port = self.socket.peer
+        self.reports.expect(frozenset(self.media.allowed_source_ips), self.socket.peer)
         self._happened(
             "media.latched",
             {
@@ -336,6 +347,7 @@ class Leg:
                 "stalled_ms": self._recovery.stalled_ms,
                 "stall_discarded_ms": self._recovery.discarded_ms,
             },
+            "rtcp": {**self.reports.counters()},
             "first_audio_s": self._first_audio_s,
         }
 

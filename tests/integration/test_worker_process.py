@@ -235,7 +235,7 @@ def test_an_exhausted_port_range_is_told_to_the_caller() -> None:
     async def scenario() -> None:
         async with running(33100, 33101) as rig:
             await rig.pool.add_leg("L1", "C1", media())
-            with pytest.raises(MediaError, match="no even port is free"):
+            with pytest.raises(MediaError, match="no even port and the next is free"):
                 await rig.pool.add_leg("L2", "C2", media())
 
     run(scenario())
