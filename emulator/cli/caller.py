@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from emulator.clock import SystemClock
@@ -19,7 +19,10 @@ from emulator.ids import IdSource
 from emulator.media.capture import Capture
 from emulator.sdp.description import format_description, parse_description
 from emulator.sdp.negotiation import LocalAudio, make_offer, read_answer
+from emulator.sip.address import Transport
+from emulator.sip.auth import Credentials
 from emulator.sip.endpoint import SipEndpoint
+from emulator.sip.errors import RequestFailed
 from emulator.sip.events import (
     Answered,
     ByeReceived,
@@ -29,7 +32,12 @@ from emulator.sip.events import (
     SessionEvent,
 )
 from emulator.sip.options import SipOptions
-from emulator.sip.session import CallSession, IncomingInvite, OutgoingInvite
+from emulator.sip.session import (
+    CallSession,
+    IncomingInvite,
+    OutgoingInvite,
+    OutgoingRequest,
+)
 from emulator.sip.uri import NameAddr, parse_sip_uri
 from emulator.worker.local import LocalEngine
 from emulator.worker.messages import (
@@ -47,6 +55,9 @@ LEG = "caller"
 # Away from the emulator's own range, so that both can run on one machine.
 RTP_PORT_MIN, RTP_PORT_MAX = 30000, 39998
 RING_TIMEOUT_S = 60.0
+REGISTER_FOR_S = 300
+# A challenge takes one number between two REGISTERs.
+REGISTER_CSEQ_STEP = 2
 NO_RESPONSE_S = 5.0
 BYE_DEADLINE_S = 3.0
 # After the audio and digits are sent: time for the last words of an answer.
@@ -62,11 +73,15 @@ class CallPlan:
 
     Attributes:
         uri: Request-URI.
+        register: Register as this user first, and answer challenges as them.
         seconds: Hang up so long after the answer; None: when all is said, and a bit.
     """
 
     uri: str
     caller: str = "caller"
+    transport: Transport = "udp"
+    codecs: tuple[str, ...] = ("PCMU",)
+    register: Credentials | None = None
     headers: tuple[tuple[str, str], ...] = ()
     wav: Path | None = None
     digits: str = ""
@@ -112,6 +127,8 @@ class Caller:
         self._said: asyncio.Future[None] | None = None
         self._capture: Capture | None = None
         self._answered_s = 0.0
+        self._registrations = 0
+        self._registration_id = IdSource().call_id()
         self._bind_ip = bind_address(plan.uri)
         self._engine = LocalEngine(
             bind_ip=self._bind_ip,
@@ -125,7 +142,8 @@ class Caller:
             SipOptions(
                 bind_ip=self._bind_ip,
                 port=0,
-                transports=("udp",),
+                # Calls over TLS need no listener of their own.
+                transports=("udp" if plan.transport == "udp" else "tcp",),
                 user_agent="exotel-emulator call",
             ),
             self._clock,
@@ -141,18 +159,50 @@ class Caller:
         """
         await self._endpoint.start()
         try:
-            session = self._dial()
-            await self._live(session)
+            if self._plan.register is None or await self._register(REGISTER_FOR_S):
+                await self._live(self._dial())
         finally:
+            if self._plan.register is not None and self._outcome.failure is None:
+                await self._register(0)
             self._finish()
             self._engine.close()
             await self._endpoint.stop(BYE_DEADLINE_S)
         return self._outcome
 
+    async def _register(self, expires_s: int) -> bool:
+        """Register with the target, or take it back with 0; False when refused."""
+        uri = parse_sip_uri(self._plan.uri)
+        self._registrations += 1
+        address = NameAddr(str(replace(uri, user=self._plan.caller)))
+        request = OutgoingRequest(
+            method="REGISTER",
+            target=str(replace(uri, user=None)),
+            from_=address,
+            to=address,
+            headers=[("Expires", str(expires_s))],
+            transport=self._plan.transport,
+            credentials=self._plan.register,
+            contact_user=self._plan.caller,
+            call_id=self._registration_id,
+            cseq=REGISTER_CSEQ_STEP * self._registrations,
+        )
+        try:
+            response = await self._endpoint.send_request(request)
+        except RequestFailed as error:
+            self._outcome.failure = f"REGISTER: {error}"
+            self._outcome.status = ExitStatus.INTERNAL
+            return False
+        if not response.is_success:
+            self._outcome.failure = f"REGISTER: {response.summary}"
+            self._outcome.status = ExitStatus.USAGE
+        return response.is_success
+
     def _dial(self) -> CallSession:
         uri = parse_sip_uri(self._plan.uri)
         own_ip = self._endpoint.advertised_ip_towards(uri.host)
-        self._local = LocalAudio(own_ip, self._engine.add_leg(LEG), codecs=("PCMU",))
+        self._local = LocalAudio(
+            own_ip, self._engine.add_leg(LEG), codecs=self._plan.codecs
+        )
         return self._endpoint.place_call(
             OutgoingInvite(
                 target=self._plan.uri,
@@ -161,6 +211,8 @@ class Caller:
                 sdp=format_description(make_offer(self._local)),
                 headers=self._plan.headers,
                 ring_timeout_s=RING_TIMEOUT_S,
+                transport=self._plan.transport,
+                credentials=self._plan.register,
             )
         )
 

@@ -87,8 +87,16 @@ def serve(
 def call(
     did: Annotated[str, typer.Argument(help="ExoPhone to dial, or a whole SIP URI.")],
     target: Annotated[
-        str, typer.Option(help="host:port of the emulator's SIP listener.")
-    ] = "127.0.0.1:5060",
+        str | None,
+        typer.Option(help="host:port of the SIP listener [default: this machine's]."),
+    ] = None,
+    transport: Annotated[str, typer.Option(help="udp, tcp or tls.")] = "udp",
+    codec: Annotated[
+        str | None, typer.Option(help="PCMU, PCMA, or both in order of preference.")
+    ] = None,
+    register: Annotated[
+        str | None, typer.Option(help="Register first, as USER or USER:PASSWORD.")
+    ] = None,
     wav: Annotated[
         Path | None, typer.Option(help="Audio to say once the call is answered.")
     ] = None,
@@ -124,6 +132,9 @@ def call(
         command.run(
             did=did,
             target=target,
+            transport=transport,
+            codec=codec,
+            register=register,
             wav=wav,
             dtmf=dtmf,
             headers=header or [],

@@ -129,6 +129,39 @@ def test_the_timeline_tells_the_whole_story(running: Emulator, workplace: Path) 
         assert part == "seconds" or part in output, output
 
 
+@pytest.mark.parametrize(
+    ("options", "remote", "codec"),
+    [
+        (("--transport", "tcp"), "tcp:", "PCMU"),
+        (("--transport", "tls", "--codec", "pcma"), "tls:", "PCMA"),
+        (("--register", "alice", "--codec", "PCMA,PCMU"), "udp:", "PCMA"),
+        (("--transport", "tls", "--register", "bob:bob"), "tls:", "PCMU"),
+    ],
+)
+def test_our_caller_speaks_every_transport_and_registers(
+    running: Emulator,
+    workplace: Path,
+    options: tuple[str, ...],
+    remote: str,
+    codec: str,
+) -> None:
+    port = running.tls_port if "tls" in options else running.sip_port
+    status, output = call(
+        running, workplace, *options, "--target", f"127.0.0.1:{port}", "--seconds", "1"
+    )
+    assert status == 0, output
+    story = running.timeline(running.finished_call()["sid"])
+    assert story[0]["data"]["remote"].startswith(remote)
+    answer = next(e["data"] for e in story if "200 OK" in e["data"].get("summary", ""))
+    assert f"{codec}/8000" in answer["text"]
+
+
+def test_a_wrong_password_is_said(running: Emulator, workplace: Path) -> None:
+    status, output = call(running, workplace, "--register", "alice:wrong")
+    assert status == 2
+    assert "REGISTER: 403" in output
+
+
 def test_an_unknown_number_is_404_and_says_which_are_ours(
     running: Emulator, workplace: Path
 ) -> None:

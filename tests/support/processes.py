@@ -148,6 +148,8 @@ class Emulator:
     def __init__(self, process: Process, sip_port: int, http_port: int) -> None:
         self.process = process
         self.sip_port = sip_port
+        tls = re.search(r"SIP   tls .*:(\d+)", process.output)
+        self.tls_port = int(tls[1]) if tls else 0
         self.url = f"http://127.0.0.1:{http_port}"
         self.api = httpx.Client(base_url=f"{self.url}/emulator/v1", timeout=10)
 

@@ -14,6 +14,9 @@ import httpx
 from emulator.cli.caller import Caller, CallOutcome, CallPlan
 from emulator.cli.timeline import follow, format_entry, tame
 from emulator.errors import ConfigError, ExitStatus
+from emulator.sdp.negotiation import STATIC_PAYLOAD_TYPES
+from emulator.sip.address import DEFAULT_PORTS, TRANSPORTS, Transport, as_transport
+from emulator.sip.auth import Credentials
 from emulator.sip.errors import SipParseError
 from emulator.sip.uri import parse_sip_uri
 
@@ -26,7 +29,10 @@ _DIGITS = re.compile(r"[0-9*#A-Da-d]*")
 def run(
     *,
     did: str,
-    target: str,
+    target: str | None,
+    transport: str,
+    codec: str | None,
+    register: str | None,
     wav: Path | None,
     dtmf: str | None,
     headers: list[str],
@@ -37,9 +43,14 @@ def run(
     token: str | None,
 ) -> ExitStatus:
     """Place the call; the status says whose fault a failure is."""
+    via = _transport(transport)
+    credentials = _credentials(register)
     plan = CallPlan(
-        uri=_uri(did, target),
-        caller=caller,
+        uri=_uri(did, target or f"127.0.0.1:{DEFAULT_PORTS[via]}"),
+        caller=credentials.user if credentials else caller,
+        transport=via,
+        codecs=_codecs(codec),
+        register=credentials,
         headers=tuple(_header(text) for text in headers),
         wav=_readable(wav),
         digits=_digits(dtmf or ""),
@@ -148,6 +159,30 @@ def _uri(did: str, target: str) -> str:
     except SipParseError as error:
         raise ConfigError(f"{uri!r} cannot be dialled: {error}") from error
     return uri
+
+
+def _transport(text: str) -> Transport:
+    transport = as_transport(text)
+    if transport is None:
+        raise ConfigError(f"--transport {text!r}: one of {', '.join(TRANSPORTS)}")
+    return transport
+
+
+def _codecs(text: str | None) -> tuple[str, ...]:
+    names = tuple(name.strip().upper() for name in (text or "PCMU").split(","))
+    unknown = [name for name in names if name not in STATIC_PAYLOAD_TYPES]
+    if unknown:
+        known = ", ".join(STATIC_PAYLOAD_TYPES)
+        raise ConfigError(f"--codec {', '.join(unknown)}: some of {known}")
+    return names
+
+
+def _credentials(text: str | None) -> Credentials | None:
+    """Read USER:PASSWORD; a user alone has the name as password, as alice and bob."""
+    if text is None:
+        return None
+    user, colon, password = text.partition(":")
+    return Credentials(user, password if colon else user)
 
 
 def _header(text: str) -> tuple[str, str]:
