@@ -246,7 +246,7 @@ class UserAgent:
                 case _:
                     out.append(effect)
         if user.is_ended:
-            self._forget(user.serial)
+            self._forget(user)
         return out
 
     def stop_accepting(self) -> None:
@@ -440,9 +440,12 @@ class UserAgent:
         for dialog_id in self._dialogs_of.pop(serial, ()):
             self._dialogs.pop(dialog_id, None)
 
-    def _forget(self, serial: int) -> None:
-        self._unindex_dialogs(serial)
-        self._sessions.pop(serial, None)
+    def _forget(self, user: TransactionUser) -> None:
+        self._unindex_dialogs(user.serial)
+        self._sessions.pop(user.serial, None)
+        if isinstance(user, UasSession):
+            # Its INVITE transaction lingers for 32 s and needs it no more.
+            self._users.pop(user.transaction, None)
 
     def _next_serial(self) -> int:
         self._last_serial += 1

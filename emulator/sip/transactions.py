@@ -109,16 +109,6 @@ class TransactionLayer:
     def __contains__(self, key: TransactionId) -> bool:
         return key in self._open
 
-    def request_of(self, key: TransactionId) -> Request | None:
-        """Return the request that opened the transaction, while it is open."""
-        found = self._open.get(key)
-        return found.transaction.request if found else None
-
-    def target_of(self, key: TransactionId) -> Target | None:
-        """Return where messages of the transaction go, while it is open."""
-        found = self._open.get(key)
-        return found.target if found else None
-
     def has_seen(self, message: Request | Response) -> bool:
         """Say whether an incoming message is a retransmission."""
         if isinstance(message, Request):

@@ -65,6 +65,11 @@ class UasSession(InviteSession):
             observed=observed,
         )
 
+    @property
+    def transaction(self) -> TransactionId:
+        """The transaction of the INVITE."""
+        return self._transaction
+
     def start(self) -> list[Effect]:
         """Bound the time until somebody answers."""
         return [self._set_timer(RING, MAX_RING_S)]

@@ -563,7 +563,7 @@ def test_a_peer_that_lost_the_dialog_ends_the_session(
     world: World, alice: Node, bob: Node
 ) -> None:
     establish(world, alice, bob)
-    bob.agent._forget(bob.call.serial)
+    bob.agent._forget(bob.call)
     alice.do(alice.call.offer("v=0 a"))
     world.run(1)
     assert ended(alice).cause is EndCause.DIALOG_LOST
