@@ -13,9 +13,9 @@ from emulator.media.g711 import SAMPLE_RATE_HZ, Law
 # Well below clipping when two frequencies add up.
 _AMPLITUDE = 8000
 # ITU-T Q.23: row and column frequency of each key.
-_ROWS_HZ = (697, 770, 852, 941)
-_COLUMNS_HZ = (1209, 1336, 1477, 1633)
-_KEYPAD = "123A456B789C*0#D"
+ROWS_HZ = (697, 770, 852, 941)
+COLUMNS_HZ = (1209, 1336, 1477, 1633)
+KEYPAD = "123A456B789C*0#D"
 
 
 def tone(frequencies_hz: Iterable[float], duration_ms: int) -> bytes:
@@ -72,5 +72,5 @@ def built_in_prompt(name: str, law: Law) -> bytes:
 
 def dtmf(digit: str, duration_ms: int) -> bytes:
     """Return the two tones of a key as PCM."""
-    row, column = divmod(_KEYPAD.index(digit), 4)
-    return tone((_ROWS_HZ[row], _COLUMNS_HZ[column]), duration_ms)
+    row, column = divmod(KEYPAD.index(digit), 4)
+    return tone((ROWS_HZ[row], COLUMNS_HZ[column]), duration_ms)

@@ -14,6 +14,7 @@ from functools import partial
 from emulator.events import JsonValue
 from emulator.media.digits import DigitMerger
 from emulator.media.g711 import BYTES_PER_MS, LAWS, transcode
+from emulator.media.inband_dtmf import InbandDetector
 from emulator.media.playout import Playout
 from emulator.media.prompts import PromptCache
 from emulator.media.recovery import StallRecovery
@@ -98,6 +99,11 @@ class Leg:
         self.plays = Plays(self.playout, self.law, cache, around)
         self._recovery = StallRecovery(self.playout)
         self._merger = DigitMerger()
+        self._detector: InbandDetector | None = None
+        if around.options.inband_dtmf:
+            self._detector = InbandDetector(
+                self.law, lambda digit, ms: self._key(digit, ms, "inband")
+            )
         self._digits: Iterator[EventPacket | None] | None = None
         self._digits_waiting: list[SendDigits] = []
         self._started_s: float | None = None
@@ -123,6 +129,8 @@ class Leg:
         if law is not self.law:
             old_law, self.law = self.law, law
             self.plays.law = law
+            if self._detector is not None:
+                self._detector.law = law
             self.playout.recode(lambda audio: transcode(audio, old_law, law))
             for joint in self.joints:
                 joint.use_law(law)
@@ -179,6 +187,8 @@ class Leg:
                 self._conceal(missing * len(audio))
             for joint in self.joints:
                 joint.hear(audio)
+        if self._detector is not None:
+            self._detector.hear(audio)
         if self.tap is not None:
             self.tap(audio, now_s)
 

@@ -91,6 +91,7 @@ class EngineOptions:
         clear_granularity: ``message`` or ``packet``.
         mark_on_clear: ``echo`` or ``drop``.
         on_bot_close: ``drop`` or ``drain`` what a bot left behind.
+        inband_dtmf: Whether keys are also recognised by their sound.
     """
 
     rtp_timeout_s: float = 30.0
@@ -98,6 +99,7 @@ class EngineOptions:
     clear_granularity: str = "message"
     mark_on_clear: str = "echo"
     on_bot_close: str = "drop"
+    inband_dtmf: bool = False
 
 
 @dataclass(frozen=True, slots=True)

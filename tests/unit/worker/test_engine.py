@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from emulator.media.g711 import PCMA, PCMU
-from emulator.media.tones import tone
+from emulator.media.tones import dtmf, silence, tone
 from emulator.rtp.telephone_event import DigitReceiver, Press
 from emulator.worker.messages import (
     AddLeg,
@@ -514,3 +514,12 @@ def write_wav(path: Path, pcm: bytes) -> str:
         writer.setframerate(8000)
         writer.writeframes(pcm)
     return str(path)
+
+
+def test_a_key_is_recognised_by_its_sound_when_the_setting_asks_for_it() -> None:
+    sound = PCMU.encode(dtmf("5", 100) + silence(100))
+    for wanted, expected in ((True, ["5"]), (False, [])):
+        with Rig(inband_dtmf=wanted) as rig:
+            peer = rig.talking_leg()
+            rig.run_talking(peer, [sound[n : n + 160] for n in range(0, 1600, 160)])
+            assert [press.digit for press in rig.of(DigitPressed)] == expected
