@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -19,10 +19,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-bot_app = typer.Typer(help="Reference bots.", no_args_is_help=True)
 flow_app = typer.Typer(help="Flow files.", no_args_is_help=True)
 config_app = typer.Typer(help="Settings.", no_args_is_help=True)
-app.add_typer(bot_app, name="bot")
 app.add_typer(flow_app, name="flow")
 app.add_typer(config_app, name="config")
 
@@ -159,21 +157,21 @@ def demo(
     _finish(command.run(save=save))
 
 
-@bot_app.callback(invoke_without_command=False)
-def _bot() -> None:
-    """Reference bots, to call and to read."""
-
-
-@bot_app.command("echo")
-def bot_echo(
+@app.command()
+def bot(
+    name: Annotated[
+        str | None, typer.Argument(help="Which bot; without a name they are listed.")
+    ] = None,
     port: Annotated[int, typer.Option(help="TCP port to listen on.")] = 5001,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:
-    """Return the caller's audio."""
+    """Run a reference bot, to call and to read: echo, tone, recorder and others."""
     from emulator.cli.commands import bot as command
 
-    _finish(command.run(name="echo", host=host, port=port, with_parent=with_parent))
+    if name is None:
+        _finish(command.show())
+    _finish(command.run(name=name, host=host, port=port, with_parent=with_parent))
 
 
 @flow_app.command("check")
@@ -197,7 +195,7 @@ def config_show(config: ConfigFile = None) -> None:
     _finish(command.show(config))
 
 
-def _finish(status: ExitStatus) -> None:
+def _finish(status: ExitStatus) -> NoReturn:
     raise typer.Exit(int(status))
 
 

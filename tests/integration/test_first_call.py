@@ -202,6 +202,17 @@ def test_our_caller_names_bad_options(running: Emulator, workplace: Path) -> Non
         assert "Traceback" not in output
 
 
+def test_bots_are_listed_and_misspelt_ones_guessed(workplace: Path) -> None:
+    listed = run(sys.executable, "-m", "emulator", "bot", cwd=workplace)
+    assert listed.returncode == 0
+    assert "Returns the caller's audio" in listed.stdout
+    wrong = run(sys.executable, "-m", "emulator", "bot", "ecko", cwd=workplace)
+    assert wrong.returncode == 2
+    assert wrong.stderr.strip() == (
+        "exotel-emulator: there is no bot 'ecko' (did you mean 'echo'?)"
+    )
+
+
 def test_nobody_at_the_other_end_is_said_in_one_line(workplace: Path) -> None:
     done = run(
         sys.executable, "-m", "emulator", "call", "08010000002",

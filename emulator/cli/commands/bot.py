@@ -7,8 +7,17 @@ import logging
 import signal
 import sys
 
-from emulator.bots.server import serve_bot
-from emulator.errors import ExitStatus
+from emulator.bots import BOTS
+from emulator.documents import did_you_mean
+from emulator.errors import ConfigError, ExitStatus
+
+
+def show() -> ExitStatus:
+    """Print what bots there are."""
+    width = max(map(len, BOTS))
+    for name, bot in BOTS.items():
+        print(f"{name:<{width}}  {(bot.__doc__ or '').partition(chr(10))[0]}")
+    return ExitStatus.OK
 
 
 def run(*, name: str, host: str, port: int, with_parent: bool) -> ExitStatus:
@@ -18,6 +27,8 @@ def run(*, name: str, host: str, port: int, with_parent: bool) -> ExitStatus:
         with_parent: Also return when standard input is closed, as it is when the
             process at its other end has died.
     """
+    if name not in BOTS:
+        raise ConfigError(f"there is no bot {name!r}{did_you_mean(name, BOTS)}")
     # A port scan or a health check is no news; the bot reports its streams itself.
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
     return asyncio.run(_serve(name, host, port, with_parent))
@@ -30,6 +41,8 @@ async def _serve(name: str, host: str, port: int, with_parent: bool) -> ExitStat
         loop.add_signal_handler(number, stopping.set)
     if with_parent:
         loop.add_reader(sys.stdin.fileno(), stopping.set)
+    from emulator.bots.server import serve_bot
+
     prefix = f"bot {name} {port}:"
     bot = await serve_bot(
         name, host, port, report=lambda line: print(prefix, line, flush=True)
