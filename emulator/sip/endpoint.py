@@ -145,6 +145,9 @@ class SipEndpoint:
             for session in self._agent.sessions:
                 self._act(session, session.hang_up([_SHUTDOWN_REASON]))
             await self._wait_for_sessions(deadline_s)
+            for session in self._agent.sessions:
+                # Nobody may wait for events of a closed endpoint.
+                self._perform(self._agent.act(session, session.abandon()))
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

@@ -136,6 +136,10 @@ class DialogUsage(ABC):
 
     # --- ending ---
 
+    def abandon(self) -> list[Effect]:
+        """The endpoint closes before the peer has answered."""
+        return self._end(EndCause.TIMEOUT, "the endpoint closed")
+
     def _send_bye(self, headers: HeaderList) -> list[Effect]:
         self.state = SessionState.ENDING
         bye = self._in_dialog("BYE", headers)

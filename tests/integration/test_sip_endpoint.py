@@ -287,6 +287,28 @@ def test_stop_hangs_up_what_is_left() -> None:
     run(scenario())
 
 
+def test_stop_leaves_no_reader_waiting_for_a_deaf_peer() -> None:
+    async def scenario() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
+            deaf.bind(("127.0.0.1", 0))
+            async with side(refuse) as alice:
+                session = alice.endpoint.place_call(
+                    OutgoingInvite(
+                        f"sip:bob@127.0.0.1:{deaf.getsockname()[1]}",
+                        NameAddr("sip:alice@127.0.0.1"),
+                        NameAddr("sip:bob@127.0.0.1"),
+                        OFFER,
+                    )
+                )
+                await alice.endpoint.stop(0.01)
+                assert await until(session, SessionEnded) == SessionEnded(
+                    EndCause.TIMEOUT, "the endpoint closed"
+                )
+                assert set(alice.endpoint.counts().values()) <= {0, 1}
+
+    run(scenario())
+
+
 def test_while_draining_calls_are_refused() -> None:
     async def scenario() -> None:
         async with two_sides(answer) as (alice, bob):
@@ -644,7 +666,8 @@ def test_sipp_answers_our_calls(mode: str, transport: Transport) -> None:
                 session.hang_up()
                 ended = await until(session, SessionEnded)
                 assert ended == SessionEnded(EndCause.LOCAL_BYE)
-        assert await process.wait() == 0
+            # A connection that closes under it is a failed call to SIPp.
+            assert await process.wait() == 0
 
     run(scenario())
 
