@@ -1,0 +1,271 @@
+"""SIPp plays what phones and PBXes do, and what they should not do.
+
+The scenarios are ``tests/data/sipp``: they judge the messages; the tests here judge
+what became of the call. Section numbers in them are RFC 3261's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.processes import Emulator, echo_bot, emulator
+from tests.support.sipp import Peer
+
+DIRECT = "08010000001"
+BRIEF = "08010000002"
+
+# No ringing, and no greeting before the bot; or a flow that hangs up soon.
+AT_ONCE = """\
+calls: {ring_ms: 0}
+flow: {directory: flows, silent_greeting_ms: 300}
+numbers:
+  - {number: "08010000001", flow: direct}
+  - {number: "08010000002", flow: brief}
+"""
+FLOWS = """\
+flow: direct
+app_id: "1"
+start: bot
+applets:
+  bot: {type: voicebot, url: "${BOT_URL}", next: bye}
+  bye: {type: hangup}
+""", """\
+flow: brief
+app_id: "2"
+start: wait
+applets:
+  wait: {type: greeting, text: "...", next: bye}
+  bye: {type: hangup}
+"""  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def at_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """Yield an emulator that answers without ringing."""
+    directory = tmp_path_factory.mktemp("at_once")
+    flows = directory / "flows"
+    flows.mkdir()
+    for number, text in enumerate(FLOWS):
+        (flows / f"{number}.yaml").write_text(text)
+    with echo_bot(directory) as (_, port):
+        env = {
+            "BOT_URL": f"ws://127.0.0.1:{port}/media?sample-rate=8000",
+            "EXOTEL_EMULATOR_FLOW__DIRECTORY": str(flows),
+        }
+        with emulator(directory, config=AT_ONCE, env=env) as started:
+            yield started
+
+
+@pytest.fixture(scope="module")
+def ringing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """Yield an emulator that rings for longer than any test lasts."""
+    directory = tmp_path_factory.mktemp("ringing")
+    with emulator(directory, config="calls: {ring_ms: 50000}") as started:
+        yield started
+
+
+def of_kind(story: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [entry["data"] for entry in story if entry["kind"] == kind]
+
+
+# --- hold, resume, and other offers ---
+
+
+@pytest.mark.parametrize("transport", ["u1", "t1"])
+@pytest.mark.parametrize("scenario", ["hold", "hold_of_old", "update"])
+def test_hold_and_resume_are_answered_in_the_mirror(
+    running: Emulator, sipp: str, workplace: Path, scenario: str, transport: str
+) -> None:
+    Peer(sipp, workplace, running.sip_port, transport=transport).play(scenario)
+    assert running.finished_call()["cause"] == "caller-bye"
+
+
+def test_a_delayed_offer_is_made_in_the_200_and_answered_in_the_ack(
+    running: Emulator, sipp: str, workplace: Path
+) -> None:
+    Peer(sipp, workplace, running.sip_port).play("delayed_offer")
+    finished = running.finished_call()
+    story = running.timeline(finished["sid"])
+    assert finished["cause"] == "caller-bye"
+    # The echo of SIPp came in the codec that only the ACK named.
+    (first_audio,) = of_kind(story, "media.first_audio")
+    assert first_audio["codec"] == "PCMU"
+
+
+@pytest.mark.parametrize("scenario", ["reinvite_too_soon", "reinvite_refused", "glare"])
+def test_offers_that_cannot_be_taken_leave_the_call_as_it_was(
+    running: Emulator, sipp: str, workplace: Path, scenario: str
+) -> None:
+    Peer(sipp, workplace, running.sip_port).play(scenario)
+    assert running.finished_call()["cause"] == "caller-bye"
+
+
+# --- giving up ---
+
+
+@pytest.mark.parametrize("transport", ["u1", "t1"])
+def test_a_cancelled_call_is_over_with_487(
+    ringing: Emulator, sipp: str, workplace: Path, transport: str
+) -> None:
+    Peer(sipp, workplace, ringing.sip_port, transport=transport).play("cancel")
+    finished = ringing.finished_call()
+    assert (finished["status"], finished["cause"]) == ("canceled", "caller-cancel")
+    assert finished["answered_at"] is None
+
+
+def test_a_cancel_after_the_answer_changes_nothing(
+    at_once: Emulator, sipp: str, workplace: Path
+) -> None:
+    Peer(sipp, workplace, at_once.sip_port, DIRECT).play("cancel_too_late")
+    finished = at_once.finished_call()
+    assert (finished["status"], finished["cause"]) == ("completed", "caller-bye")
+
+
+def test_a_bye_while_it_rings_ends_the_call(
+    ringing: Emulator, sipp: str, workplace: Path
+) -> None:
+    Peer(sipp, workplace, ringing.sip_port).play("bye_while_ringing")
+    assert ringing.finished_call()["cause"] == "caller-bye"
+
+
+# --- the ACK ---
+
+
+@pytest.mark.slow
+def test_without_an_ack_the_200_is_repeated_and_then_the_call_ended(
+    at_once: Emulator, sipp: str, workplace: Path
+) -> None:
+    messages = Peer(sipp, workplace, at_once.sip_port, DIRECT).play("no_ack")
+    finished = at_once.finished_call()
+    assert (finished["cause"], finished["answered_at"]) == ("no-ack", None)
+    # At once and after 0.5, 1.5, 3.5, 7.5, 11.5 … 31.5 s: doubling up to T2.
+    assert messages.count("SIP/2.0 200 OK") == 11 + 1
+
+
+def test_a_late_ack_stops_the_repeats_and_the_call_is_up(
+    running: Emulator, sipp: str, workplace: Path
+) -> None:
+    messages = Peer(sipp, workplace, running.sip_port).play("late_ack")
+    finished = running.finished_call()
+    assert finished["cause"] == "caller-bye"
+    answers = messages.partition("BYE sip:")[0].count("SIP/2.0 200 OK")
+    assert answers == 3
+
+
+# --- BYE ---
+
+
+@pytest.mark.parametrize("transport", ["u1", "t1"])
+@pytest.mark.parametrize("scenario", ["hang_up_by_flow", "bye_crossing"])
+def test_the_flows_bye_is_sent_once_even_if_the_caller_hangs_up_too(
+    at_once: Emulator, sipp: str, workplace: Path, scenario: str, transport: str
+) -> None:
+    peer = Peer(sipp, workplace, at_once.sip_port, BRIEF, transport)
+    messages = peer.play(scenario)
+    assert messages.count("BYE sip:sipp@") == 1
+    finished = at_once.finished_call()
+    assert (finished["ended_by"], finished["cause"]) == ("platform", "flow-ended")
+
+
+def test_a_bye_instead_of_the_ack_ends_the_repeats(
+    at_once: Emulator, sipp: str, workplace: Path
+) -> None:
+    messages = Peer(sipp, workplace, at_once.sip_port, DIRECT).play("bye_before_ack")
+    assert at_once.finished_call()["cause"] == "caller-bye"
+    assert messages.partition("BYE sip:0801")[2].count("CSeq: 1 INVITE") == 0
+
+
+# --- digits ---
+
+
+@pytest.mark.parametrize("transport", ["u1", "t1"])
+def test_digits_by_info_reach_timeline_and_bot_once_each(
+    at_once: Emulator, sipp: str, workplace: Path, transport: str
+) -> None:
+    Peer(sipp, workplace, at_once.sip_port, DIRECT, transport).play("info_digits")
+    story = at_once.timeline(at_once.finished_call()["sid"])
+    digits = of_kind(story, "digit")
+    assert [d["digit"] for d in digits] == ["5", "#", "7", "*"]
+    assert {d["source"] for d in digits} == {"info"}
+    messages = [m for m in of_kind(story, "stream.sent") if m["event"] == "dtmf"]
+    assert [m["digit"] for m in messages] == ["5", "#", "7", "*"]
+    assert any("is no digit" in note["text"] for note in of_kind(story, "note"))
+
+
+# --- session timers ---
+
+
+@pytest.mark.parametrize("scenario", ["timer_by_update", "timer_by_reinvite"])
+def test_the_session_is_refreshed_when_that_falls_to_us(
+    running: Emulator, sipp: str, workplace: Path, scenario: str
+) -> None:
+    Peer(sipp, workplace, running.sip_port).play(scenario)
+    assert running.finished_call()["cause"] == "caller-bye"
+
+
+def test_a_session_that_cannot_be_refreshed_is_ended(
+    running: Emulator, sipp: str, workplace: Path
+) -> None:
+    Peer(sipp, workplace, running.sip_port).play("timer_refused")
+    assert "session timer" in running.finished_call()["reason"]
+
+
+def test_an_interval_that_is_too_small_is_422_and_no_call(
+    running: Emulator, sipp: str, workplace: Path
+) -> None:
+    before = len(running.calls())
+    Peer(sipp, workplace, running.sip_port).play("timer_too_small")
+    assert len(running.calls()) == before
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(100)
+def test_a_caller_who_forgets_to_refresh_is_hung_up_on(
+    at_once: Emulator, sipp: str, workplace: Path
+) -> None:
+    """RFC 4028 §10: a third of the interval before its end."""
+    peer = Peer(sipp, workplace, at_once.sip_port, DIRECT)
+    peer.play("timer_silent", deadline_s=80)
+    finished = at_once.finished_call()
+    assert "session timer" in finished["reason"]
+    assert 58 < finished["duration_s"] < 63
+
+
+# --- the door, and what comes without a call ---
+
+
+@pytest.mark.parametrize("transport", ["u1", "t1"])
+def test_requests_outside_dialogs_have_one_right_answer_each(
+    running: Emulator, sipp: str, workplace: Path, transport: str
+) -> None:
+    before = len(running.calls())
+    peer = Peer(sipp, workplace, running.sip_port, transport=transport)
+    peer.play("outside_dialogs")
+    assert len(running.calls()) == before
+
+
+def test_another_accounts_sid_is_403(
+    running: Emulator, sipp: str, workplace: Path
+) -> None:
+    Peer(sipp, workplace, running.sip_port).play("foreign_account")
+    finished = running.finished_call()
+    story = running.timeline(finished["sid"])
+    (rejected,) = of_kind(story, "call.rejected")
+    assert (rejected["status"], rejected["rule"]) == (403, "account-header")
+
+
+def test_custom_headers_reach_the_bot_unless_long_or_reserved(
+    at_once: Emulator, sipp: str, workplace: Path
+) -> None:
+    Peer(sipp, workplace, at_once.sip_port, DIRECT).play("custom_headers")
+    story = at_once.timeline(at_once.finished_call()["sid"])
+    (start,) = (m for m in of_kind(story, "stream.sent") if m["event"] == "start")
+    parameters = start["start"]["custom_parameters"]
+    assert parameters == {"UUI": "ticket-7", "Custom-Header": "Sales team"}
+    notes = " ".join(note["text"] for note in of_kind(story, "note"))
+    assert "X-Custom-Headers dropped: 46 bytes, at most 45" in notes
+    assert "X-Veeno-Secret ignored" in notes
