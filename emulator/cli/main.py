@@ -187,6 +187,27 @@ def flow_check(
     _finish(command.check(paths or [Path("flows")]))
 
 
+@flow_app.command("show")
+def flow_show(
+    path: Annotated[Path, typer.Argument(help="A flow file.")],
+    form: Annotated[
+        str, typer.Option("--format", help="tree, mermaid or svg.")
+    ] = "tree",
+) -> None:
+    """Draw a flow's applets and exits."""
+    from emulator.cli.commands import flow as command
+
+    _finish(command.show(path, form))
+
+
+@flow_app.command("schema")
+def flow_schema() -> None:
+    """Print the JSON Schema of flow files, for editors."""
+    from emulator.cli.commands import flow as command
+
+    _finish(command.schema())
+
+
 @config_app.command("show")
 def config_show(config: ConfigFile = None) -> None:
     """Print the effective settings and where each came from."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from emulator.cli import signals
 from tests.support import baresip as phone
-from tests.support.processes import Emulator, free_port, run
+from tests.support.processes import ROOT, Emulator, free_port, run
 
 
 def kinds(entries: list[dict[str, Any]]) -> list[str]:
@@ -211,6 +212,22 @@ def test_bots_are_listed_and_misspelt_ones_guessed(workplace: Path) -> None:
     assert wrong.stderr.strip() == (
         "exotel-emulator: there is no bot 'ecko' (did you mean 'echo'?)"
     )
+
+
+@pytest.mark.parametrize(
+    ("form", "word"), [("tree", "greet"), ("mermaid", "flowchart"), ("svg", "<svg")]
+)
+def test_a_flow_is_drawn(workplace: Path, form: str, word: str) -> None:
+    flow = str(ROOT / "flows" / "echo.yaml")
+    command = (sys.executable, "-m", "emulator", "flow", "show", flow)
+    drawn = run(*command, "--format", form, cwd=workplace)
+    assert drawn.returncode == 0, drawn.stderr
+    assert word in drawn.stdout and "greet" in drawn.stdout
+
+
+def test_the_schema_of_flow_files_is_json(workplace: Path) -> None:
+    done = run(sys.executable, "-m", "emulator", "flow", "schema", cwd=workplace)
+    assert "voicebot" in json.dumps(json.loads(done.stdout))
 
 
 def test_nobody_at_the_other_end_is_said_in_one_line(workplace: Path) -> None:

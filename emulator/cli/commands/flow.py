@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 from emulator.calls.flowing import CAPABILITIES
-from emulator.errors import ExitStatus
-from emulator.flow.catalogue import check_files
+from emulator.errors import ConfigError, ExitStatus
+from emulator.flow.catalogue import check_files, load_catalogue
+from emulator.flow.drawing import draw_mermaid, draw_svg, draw_tree
 from emulator.flow.loader import LoadRules
+from emulator.flow.picture import picture_of
+from emulator.flow.ports import Capability
+from emulator.flow.schema import flow_schema
 from emulator.service import find_flow_files
+
+
+_DRAWERS = {"tree": draw_tree, "mermaid": draw_mermaid, "svg": draw_svg}
 
 
 def check(paths: list[Path]) -> ExitStatus:
@@ -23,3 +31,24 @@ def check(paths: list[Path]) -> ExitStatus:
         f"{len(report.warnings)} warnings"
     )
     return ExitStatus.USAGE if report.problems else ExitStatus.OK
+
+
+def show(path: Path, form: str) -> ExitStatus:
+    """Draw a flow, also one with applets that cannot be carried out yet.
+
+    Raises:
+        ConfigError: The flow has problems, or the format is unknown.
+    """
+    if form not in _DRAWERS:
+        raise ConfigError(f"--format {form!r}: one of {', '.join(_DRAWERS)}")
+    rules = LoadRules(frozenset(Capability), dict(os.environ))
+    catalogue, _ = load_catalogue(find_flow_files([path]), rules)
+    for flow in catalogue:
+        print(_DRAWERS[form](picture_of(flow)))
+    return ExitStatus.OK
+
+
+def schema() -> ExitStatus:
+    """Print the JSON Schema of flow files."""
+    print(json.dumps(flow_schema(), indent=2))
+    return ExitStatus.OK
