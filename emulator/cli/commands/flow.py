@@ -16,7 +16,6 @@ from emulator.flow.ports import Capability
 from emulator.flow.schema import flow_schema
 from emulator.service import find_flow_files
 
-
 _DRAWERS = {"tree": draw_tree, "mermaid": draw_mermaid, "svg": draw_svg}
 
 
