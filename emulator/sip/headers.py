@@ -138,12 +138,12 @@ class Headers:
 
     def get(self, name: str) -> str | None:
         """Return the first value of ``name``, or None."""
-        values = self._by_name().get(lookup_key(name))
+        values = self.by_name().get(lookup_key(name))
         return values[0] if values else None
 
     def all(self, name: str) -> list[str]:
         """Return every field of ``name``, in order, each as written."""
-        return self._by_name().get(lookup_key(name), [])
+        return self.by_name().get(lookup_key(name), [])
 
     def values(self, name: str) -> list[str]:
         """Return every value of ``name``: fields split at their commas."""
@@ -156,7 +156,7 @@ class Headers:
     @property
     def repeated(self) -> list[str]:
         """The names of which there is more than one field."""
-        index = self._by_name()
+        index = self.by_name()
         if len(index) == len(self._items):
             return []
         return [name for name, values in index.items() if len(values) > 1]
@@ -181,7 +181,8 @@ class Headers:
         """Return a copy with these fields at the end."""
         return Headers.of_canonical((*self._items, *Headers(items)))
 
-    def _by_name(self) -> dict[str, list[str]]:
+    def by_name(self) -> dict[str, list[str]]:
+        """Return every value by ``lookup_key``; not to be changed."""
         if self._index is None:
             index: dict[str, list[str]] = {}
             for name, value in self._items:
@@ -194,7 +195,7 @@ class Headers:
         return self._index
 
     def __contains__(self, name: str) -> bool:
-        return lookup_key(name) in self._by_name()
+        return lookup_key(name) in self.by_name()
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._items)

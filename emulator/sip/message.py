@@ -320,11 +320,27 @@ def _check(message: Message) -> None:
     for name in message.headers.repeated:
         if name in _AT_MOST_ONCE:
             raise SipParseError(f"more than one {name}")
+    _read_essentials(message)
     cseq = message.cseq
-    _ = message.via, message.from_, message.to, message.call_id
     if isinstance(message, Request):
         _ = message.max_forwards
         if cseq.method != message.method:
             raise SipParseError(
                 f"CSeq method {cseq.method} in a {message.method} request"
             )
+
+
+def _read_essentials(message: Message) -> None:
+    """Read at once what every layer asks for: the same as ``lazy``, but faster."""
+    fields, known = message.headers.by_name(), message.__dict__
+    try:
+        via = fields["Via"][0]
+        known["via"] = parse_via(split_values(via)[0] if "," in via else via)
+        known["from_"] = parse_name_addr(fields["From"][0])
+        known["to"] = parse_name_addr(fields["To"][0])
+        known["cseq"] = parse_cseq(fields["CSeq"][0])
+        known["call_id"] = fields["Call-ID"][0]
+    except KeyError as missing:
+        raise SipParseError(f"no {missing.args[0]}") from None
+    if not known["call_id"]:
+        raise SipParseError("no Call-ID")
