@@ -52,6 +52,7 @@ ALLOWED: dict[str, set[str] | None] = {
 WORKER_SIDES = {
     "worker.ticker": "worker.engine",
     "worker.leg": "worker.engine",
+    "worker.impaired": "worker.engine",
     "worker.joint": "worker.engine",
     "worker.local": "worker.engine",
     "worker.plays": "worker.engine",

@@ -21,12 +21,14 @@ from emulator.errors import TransportError
 from emulator.events import JsonValue
 from emulator.media.prompts import PromptCache
 from emulator.rtp.ports import RtpPorts
+from emulator.worker.impaired import ImpairedPath
 from emulator.worker.joint import Joint, unopened_stream
 from emulator.worker.leg import Leg
 from emulator.worker.messages import (
     AddLeg,
     CloseStream,
     Command,
+    Impair,
     InjectDigit,
     LegAdded,
     LegFailed,
@@ -93,6 +95,7 @@ class Engine:
         self._poller = make_poller()
         self._legs: dict[str, Leg] = {}
         self._readers: dict[int, _Read] = {}
+        self._impaired: dict[str, ImpairedPath] = {}
         self._closing: dict[str, _Closing] = {}
         self._joints: dict[str, Joint] = {}
         self._wheel: list[list[Leg]] = [[] for _ in range(WHEEL_SLOTS)]
@@ -113,6 +116,7 @@ class Engine:
             StopPlay: self._stop_play,
             SendDigits: self._send_digits,
             InjectDigit: self._inject_digit,
+            Impair: self._impair,
             OpenStream: self._open_stream,
             CloseStream: self._close_stream,
         }
@@ -163,6 +167,8 @@ class Engine:
                 leg.send_slot(now_s)
             self._slot = (self._slot + 1) % WHEEL_SLOTS
         self.read(now_s, min(ticks, MAX_PASSES))
+        for path in self._impaired.values():
+            path.release(self._buffer, self._view, now_s)
         if self._backlog:
             self._convert_slices()
         if now_s >= self._next_check_s:
@@ -191,7 +197,7 @@ class Engine:
     def _ticks_to_next(self) -> int:
         if self.is_idle:
             return 0
-        if len(self._legs) > FEW_LEGS or self._backlog:
+        if len(self._legs) > FEW_LEGS or self._backlog or self._impaired:
             return 1
         for ticks in range(1, WHEEL_SLOTS):
             if self._wheel[(self._slot + ticks - 1) % WHEEL_SLOTS]:
@@ -276,6 +282,7 @@ class Engine:
 
     def _forget(self, leg: Leg) -> None:
         """Give the port back; no packet comes or goes any more."""
+        self._heal(leg)
         del self._legs[leg.leg_id]
         leg.reports.close()
         for sock in leg.ports:
@@ -322,6 +329,22 @@ class Engine:
     def _send_digits(self, command: SendDigits) -> None:
         if leg := self._legs.get(command.leg_id):
             leg.send_digits(command)
+
+    def _impair(self, command: Impair) -> None:
+        leg = self._legs.get(command.leg_id)
+        if leg is None:
+            return
+        self._heal(leg)
+        if command.inbound is not None or command.outbound is not None:
+            path = ImpairedPath(leg, command, self._around.clock)
+            self._impaired[leg.leg_id] = path
+            self._readers[leg.ports.rtp.fileno()] = path.read
+            self._wake()
+
+    def _heal(self, leg: Leg) -> None:
+        if path := self._impaired.pop(leg.leg_id, None):
+            path.heal()
+            self._readers[leg.ports.rtp.fileno()] = leg.read
 
     def _inject_digit(self, command: InjectDigit) -> None:
         if leg := self._legs.get(command.leg_id):

@@ -61,6 +61,7 @@ class Leg:
     Attributes:
         tap: Called with each audio payload heard, in the leg's codec, and its arrival.
         joints: The streams that are joined to this leg.
+        transmit: How packets leave; a network fault may stand before the socket.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Leg:
         self._around = around
         self.ports = ports
         self.socket = PeerSocket(ports.rtp, self._latched)
+        self.transmit: Callable[[bytes | bytearray], None] = self.socket.send
         self.law = LAWS[self.media.codec]
         self.ptime_ms = _usable_ptime(self.media.ptime_ms)
         frame_bytes = self.ptime_ms * BYTES_PER_MS
@@ -170,7 +172,14 @@ class Leg:
     def read(self, buffer: bytearray, view: memoryview, now_s: float) -> None:
         """Take one datagram from the socket, if there is one."""
         length = self.socket.read(buffer)
-        if not length or not self.media.receive:
+        if length:
+            self.take(buffer, view, length, now_s)
+
+    def take(
+        self, buffer: bytearray, view: memoryview, length: int, now_s: float
+    ) -> None:
+        """Take one datagram of the peer in."""
+        if not self.media.receive:
             return
         if length >= MAX_DATAGRAM_BYTES:
             length = 0  # Counted as malformed.
@@ -204,7 +213,7 @@ class Leg:
                 self._recover(now_s)
             frame = self.playout.take()
             if self.media.send:
-                self.socket.send(self._sender.audio(frame or self._quiet_frame))
+                self.transmit(self._sender.audio(frame or self._quiet_frame))
             else:
                 self._sender.pause()
         if self._receiver.key_is_down:
@@ -301,9 +310,9 @@ class Leg:
         if not self.media.send:
             self._sender.pause()
         elif event is None or event_type is None:
-            self.socket.send(self._sender.audio(self._quiet_frame))
+            self.transmit(self._sender.audio(self._quiet_frame))
         else:
-            self.socket.send(self._sender.event(event, event_type))
+            self.transmit(self._sender.event(event, event_type))
 
     def _recover(self, now_s: float) -> None:
         recovery = self._recovery

@@ -156,6 +156,20 @@ class InjectDigit:
 
 
 @dataclass(frozen=True, slots=True)
+class Impair:
+    """Damage the RTP of a leg from now on, for tests; None heals that direction.
+
+    ``inbound`` (from the peer) and ``outbound`` hold the fields of
+    ``rtp.impairment.Damage``; the same ``seed`` gives the same damage.
+    """
+
+    leg_id: str
+    seed: int = 0
+    inbound: Mapping[str, float] | None = None
+    outbound: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OpenStream:
     """Dial a bot and join it to a leg.
 
@@ -319,7 +333,7 @@ class Happened:
 
 Command: TypeAlias = (
     Configure | Ping | AddLeg | UpdateLeg | StartLeg | RemoveLeg | Play | StopPlay
-    | SendDigits | InjectDigit | OpenStream | CloseStream | Drain
+    | SendDigits | InjectDigit | Impair | OpenStream | CloseStream | Drain
 )  # fmt: skip
 Report: TypeAlias = (
     Alive | Configured | Pong | LegAdded | LegFailed | LegRemoved | PlayEnded
