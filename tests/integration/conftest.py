@@ -10,7 +10,31 @@ import pytest
 
 from tests.support.processes import Emulator, echo_bot, emulator
 
-PEERS = {"sipp": "sip-tester", "baresip": "baresip-core"}
+PEERS = {"sipp": "sip-tester", "baresip": "baresip-core", "kamailio": "kamailio"}
+
+# No ringing, and no greeting before the bot; or a flow that hangs up soon.
+AT_ONCE = """\
+calls: {ring_ms: 0}
+flow: {directory: flows, silent_greeting_ms: 300}
+numbers:
+  - {number: "08010000001", flow: direct}
+  - {number: "08010000002", flow: brief}
+"""
+FLOWS = """\
+flow: direct
+app_id: "1"
+start: bot
+applets:
+  bot: {type: voicebot, url: "${BOT_URL}", next: bye}
+  bye: {type: hangup}
+""", """\
+flow: brief
+app_id: "2"
+start: wait
+applets:
+  wait: {type: greeting, text: "...", next: bye}
+  bye: {type: hangup}
+"""  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +45,23 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         url = f"ws://127.0.0.1:{port}/media?sample-rate=8000"
         env = {"BOT_URL": url, "ECHO_BOT_URL": url}
         with emulator(directory, env=env) as started:
+            yield started
+
+
+@pytest.fixture(scope="session")
+def at_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """Yield an emulator that answers without ringing."""
+    directory = tmp_path_factory.mktemp("at_once")
+    flows = directory / "flows"
+    flows.mkdir()
+    for number, text in enumerate(FLOWS):
+        (flows / f"{number}.yaml").write_text(text)
+    with echo_bot(directory) as (_, port):
+        env = {
+            "BOT_URL": f"ws://127.0.0.1:{port}/media?sample-rate=8000",
+            "EXOTEL_EMULATOR_FLOW__DIRECTORY": str(flows),
+        }
+        with emulator(directory, config=AT_ONCE, env=env) as started:
             yield started
 
 
@@ -42,6 +83,11 @@ def sipp() -> str:
 @pytest.fixture
 def baresip() -> str:
     return _peer("baresip")
+
+
+@pytest.fixture
+def kamailio() -> str:
+    return _peer("kamailio")
 
 
 @pytest.fixture

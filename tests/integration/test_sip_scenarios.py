@@ -8,56 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.processes import Emulator, echo_bot, emulator
-from tests.support.sipp import Peer
-
-DIRECT = "08010000001"
-BRIEF = "08010000002"
-
-# No ringing, and no greeting before the bot; or a flow that hangs up soon.
-AT_ONCE = """\
-calls: {ring_ms: 0}
-flow: {directory: flows, silent_greeting_ms: 300}
-numbers:
-  - {number: "08010000001", flow: direct}
-  - {number: "08010000002", flow: brief}
-"""
-FLOWS = """\
-flow: direct
-app_id: "1"
-start: bot
-applets:
-  bot: {type: voicebot, url: "${BOT_URL}", next: bye}
-  bye: {type: hangup}
-""", """\
-flow: brief
-app_id: "2"
-start: wait
-applets:
-  wait: {type: greeting, text: "...", next: bye}
-  bye: {type: hangup}
-"""  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def at_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """Yield an emulator that answers without ringing."""
-    directory = tmp_path_factory.mktemp("at_once")
-    flows = directory / "flows"
-    flows.mkdir()
-    for number, text in enumerate(FLOWS):
-        (flows / f"{number}.yaml").write_text(text)
-    with echo_bot(directory) as (_, port):
-        env = {
-            "BOT_URL": f"ws://127.0.0.1:{port}/media?sample-rate=8000",
-            "EXOTEL_EMULATOR_FLOW__DIRECTORY": str(flows),
-        }
-        with emulator(directory, config=AT_ONCE, env=env) as started:
-            yield started
+from tests.support.processes import Emulator, emulator
+from tests.support.sipp import BRIEF, DIRECT, Peer, of_kind
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +21,6 @@ def ringing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     directory = tmp_path_factory.mktemp("ringing")
     with emulator(directory, config="calls: {ring_ms: 50000}") as started:
         yield started
-
-
-def of_kind(story: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [entry["data"] for entry in story if entry["kind"] == kind]
 
 
 # --- hold, resume, and other offers ---

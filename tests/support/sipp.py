@@ -15,11 +15,16 @@ import re
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.support.processes import ROOT, Process, free_port
 
 SCENARIOS = ROOT / "tests" / "data" / "sipp"
 END_DEADLINE_S = 50.0
+# What the emulator of the fixture `at_once` answers: a bot at once; a short silence,
+# then it hangs up.
+DIRECT = "08010000001"
+BRIEF = "08010000002"
 
 _INCLUDE = re.compile(
     r'<include\s+part="(?P<part>\w+)"(?P<attributes>(?:[^">]|"[^"]*")*)/>'
@@ -54,9 +59,7 @@ class Peer:
 
     Args:
         port: Of the SIP server that it calls.
-        sending: Port of a proxy that everything is sent to instead.
         transport: ``u1`` (UDP) or ``t1`` (TCP).
-        options: Further arguments.
     """
 
     program: str
@@ -64,8 +67,6 @@ class Peer:
     port: int
     number: str = "08010000002"
     transport: str = "u1"
-    sending: int | None = None
-    options: tuple[str, ...] = ()
     messages: Path = field(init=False)
 
     def start(self, name: str) -> Process:
@@ -73,7 +74,6 @@ class Peer:
         file = self.directory / f"{name}.xml"
         file.write_text(scenario_text(name))
         self.messages = self.directory / f"{name}.messages"
-        via = ("-rsa", f"127.0.0.1:{self.sending}") if self.sending else ()
         return Process(
             self.program, f"127.0.0.1:{self.port}", "-sf", str(file),
             "-s", self.number, "-m", "1",
@@ -82,7 +82,7 @@ class Peer:
             "-mi", "127.0.0.1", "-mp", str(free_port(socket.SOCK_DGRAM)), "-rtp_echo",
             "-nostdin", "-trace_msg", "-message_file", str(self.messages),
             "-trace_err", "-error_file", str(self.directory / f"{name}.errors"),
-            *via, *self.options, cwd=self.directory,
+            cwd=self.directory,
         )  # fmt: skip
 
     def _own_port(self) -> str:
@@ -110,3 +110,8 @@ class Peer:
     def read_messages(self) -> str:
         """Return the messages so far."""
         return self.messages.read_text() if self.messages.exists() else ""
+
+
+def of_kind(story: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """Return the data of a timeline's entries of one kind."""
+    return [entry["data"] for entry in story if entry["kind"] == kind]
