@@ -1,0 +1,1 @@
+"""Measurements of the emulator; ``make bench`` runs them."""
