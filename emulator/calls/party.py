@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
 from emulator.calls.ending import EndCause, Ending
-from emulator.calls.info_digits import parse_info_digit
 from emulator.calls.leg import Leg, LegListener
 from emulator.calls.media import CallMedia
 from emulator.calls.text import printable
 from emulator.errors import NegotiationError
 from emulator.events import JsonValue
 from emulator.sdp.errors import SdpParseError
+from emulator.sip.dtmf_info import parse_info_digit
 from emulator.sip.events import (
     Acked,
     AckTimedOut,

@@ -81,11 +81,9 @@ class UserAgent:
         self._ids = ids
         methods = served_methods(options)
         self._party = LocalParty(options.user_agent, ports, methods)
+        algorithms = options.digest_algorithms
         self._digest = DigestServer(
-            options.realm,
-            options.users.get,
-            ids,
-            algorithms=options.digest_algorithms,
+            options.realm, options.users.get, ids, algorithms=algorithms
         )
         self._registrar = Registrar()
         self._settings = SessionSettings(

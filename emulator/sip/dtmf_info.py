@@ -1,42 +1,48 @@
-"""Keys that arrive by INFO instead of as RTP events.
+"""Digits in SIP INFO: ``application/dtmf-relay`` and ``application/dtmf``.
 
-Two bodies are common: ``application/dtmf-relay`` (``Signal=5`` and ``Duration=160`` on
-lines of their own) and ``application/dtmf`` (the key alone).
+Neither has a standard; both are what phones and PBXes have sent for twenty years.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from dataclasses import dataclass
 
-DTMF_RELAY: Final = "application/dtmf-relay"
-DTMF: Final = "application/dtmf"
-
-_SIGNAL = re.compile(r"^[ \t]*signal[ \t]*=[ \t]*([^\s;]+)", re.I | re.M)
-_KEYS: Final = frozenset("0123456789*#ABCD")
-# RFC 4733 event numbers of the keys that some phones send instead of the sign.
-_EVENT_NUMBERS: Final = {
-    "10": "*",
-    "11": "#",
-    "12": "A",
-    "13": "B",
-    "14": "C",
-    "15": "D",
-}
+DEFAULT_DURATION_MS = 160
+MAX_DURATION_MS = 10_000
+# dtmf-relay writes the keys beside the digits by number, or as they are.
+_BY_NUMBER = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}
+_KEYS = frozenset("0123456789*#ABCD")
+_FIELD = re.compile(r"\s*(\w+)\s*=\s*(\S+)\s*")
 
 
-def digit_of_info(content_type: str, body: bytes) -> str | None:
-    """Return the key that an INFO reports, or None when it reports none.
+@dataclass(frozen=True)
+class InfoDigit:
+    """One key press."""
 
-    Args:
-        content_type: Without parameters, in lower case.
-    """
-    text = body.decode("ascii", "replace")
-    if content_type == DTMF_RELAY:
-        found = _SIGNAL.search(text)
-        text = found.group(1) if found else ""
-    elif content_type != DTMF:
+    digit: str
+    duration_ms: int
+
+
+def parse_info_digit(content_type: str, body: bytes) -> InfoDigit | None:
+    """Return the digit of an INFO; None when it carries none that we know."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in {"application/dtmf-relay", "application/dtmf"}:
         return None
-    key = text.strip().upper()
-    key = _EVENT_NUMBERS.get(key, key)
-    return key if key in _KEYS else None
+    text = body.decode("ascii", "replace").strip()
+    fields = {
+        match[1].lower(): match[2]
+        for line in text.splitlines()
+        if (match := _FIELD.fullmatch(line))
+    }
+    signal = fields.get("signal", text).upper()
+    digit = _BY_NUMBER.get(signal, signal)
+    if digit not in _KEYS:
+        return None
+    return InfoDigit(digit, _duration_ms(fields.get("duration", "")))
+
+
+def _duration_ms(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 7):
+        return DEFAULT_DURATION_MS
+    return min(int(text), MAX_DURATION_MS)

