@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emulator.rtp.serial import SEQUENCE_MODULUS, sequence_delta, timestamp_delta
+from emulator.rtp.serial import SEQUENCE_MODULUS, sequence_delta
 
 # RFC 3550 A.1: a larger step forward is a restart of the sender, not loss.
 MAX_DROPOUT = 3000
@@ -111,9 +111,10 @@ class Source:
         """Update the jitter (A.8) with an audio packet that ``receive`` accepted."""
         arrival = now_s * self._clock_rate_hz
         if self._arrival_ticks is not None:
-            sent = timestamp_delta(rtp_timestamp, self._timestamp)
+            # Where the 32-bit clock wraps or jumps, the step is absurd: neither says
+            # anything about the network.
+            sent = rtp_timestamp - self._timestamp
             step = abs(arrival - self._arrival_ticks - sent)
-            # A jump of the sender's clock says nothing about the network.
             if step < self._clock_rate_hz:
                 self.jitter_ticks += (step - self.jitter_ticks) / 16
         self._arrival_ticks = arrival

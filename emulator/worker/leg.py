@@ -208,10 +208,12 @@ class Leg:
         if self._digits is not None or self._digits_waiting:
             self._send_digit_slot()
         else:
-            self._recovery.watch()
-            if self._recovery.is_active:
+            playout, recovery = self.playout, self._recovery
+            if playout.queued_bytes > recovery.peak_bytes:
+                recovery.peak_bytes = playout.queued_bytes
+            if recovery.is_active:
                 self._recover(now_s)
-            frame = self.playout.take()
+            frame = playout.take()
             if self.media.send:
                 self.transmit(self._sender.audio(frame or self._quiet_frame))
             else:
