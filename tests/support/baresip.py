@@ -12,7 +12,8 @@ MODULES = Path("/usr/lib/baresip/modules")
 _CONFIG = """\
 poll_method epoll
 sip_listen 127.0.0.1:0
-sip_trans_def udp
+sip_trans_def {transport}
+sip_verify_server no
 audio_player aubridge,nil
 audio_source {source}
 audio_alert aubridge,nil
@@ -31,7 +32,7 @@ module_app account.so
 module_app menu.so
 """
 _ACCOUNT = (
-    "<sip:{user}@{registrar}>;auth_user={user};auth_pass={user};regint={regint};"
+    "<sip:{user}@{registrar}>;auth_user={user};auth_pass={password};regint={regint};"
     "audio_codecs={codec};answermode=auto\n"
 )
 
@@ -43,10 +44,13 @@ def configure(
     codec: str = "pcmu",
     tone_hz: float = 440.0,
     registrar: str | None = None,
+    transport: str = "udp",
+    password: str | None = None,
 ) -> Path:
     """Write the configuration of a phone that hums; what it hears is saved.
 
-    With a ``registrar`` (host:port) it registers, with its name as password.
+    With a ``registrar`` (host:port) it registers, with its name as password unless
+    another one is given. Calls go over ``transport``; dial without ``;transport=``.
     """
     place = directory / "baresip"
     place.mkdir()
@@ -54,12 +58,15 @@ def configure(
     signals.write_wav(hum, signals.make_tone(tone_hz, 60.0, 8000), 8000)
     source = f"aufile,{hum}"
     (place / "config").write_text(
-        _CONFIG.format(source=source, directory=directory, modules=MODULES)
+        _CONFIG.format(
+            source=source, directory=directory, modules=MODULES, transport=transport
+        )
     )
     account = _ACCOUNT.format(
         user=user,
         codec=codec,
-        registrar=registrar or "127.0.0.1",
+        registrar=f"{registrar or '127.0.0.1'};transport={transport}",
+        password=user if password is None else password,
         regint=60 if registrar else 0,
     )
     (place / "accounts").write_text(account)

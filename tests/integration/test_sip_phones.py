@@ -1,0 +1,61 @@
+"""Phones that register by digest, and call over UDP, TCP and TLS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from emulator.cli import signals
+from tests.support import baresip as phone
+from tests.support.processes import Emulator, run
+from tests.support.sipp import of_kind
+
+
+def port_of(running: Emulator, transport: str) -> int:
+    return int(running.process.wait_for(rf"SIP   {transport} .*:(\d+)")[1])
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
+def test_a_registered_phone_hears_its_own_tone(
+    running: Emulator, baresip: str, workplace: Path, transport: str
+) -> None:
+    port = port_of(running, transport)
+    place = phone.configure(
+        workplace,
+        user="alice",
+        registrar=f"127.0.0.1:{port}",
+        transport=transport,
+    )
+    done = run(
+        baresip, "-f", str(place), "-t", "6",
+        "-e", f"/dial sip:08010000002@127.0.0.1:{port}",
+        cwd=workplace,
+    )  # fmt: skip
+    assert "200 OK (exotel-emulator) [1 binding]" in done.stdout + done.stderr
+    samples, rate_hz = phone.heard(workplace)
+    tail = samples[-rate_hz - rate_hz // 2 : -rate_hz // 2]
+    fit = signals.fit_tone(tail, rate_hz, 300, 600)
+    assert fit.frequency_hz == pytest.approx(440, rel=0.01), done.stdout
+    assert fit.snr_db > 20
+    finished = running.finished_call()
+    assert (finished["from"], finished["cause"]) == ("09900000001", "caller-bye")
+    (created,) = of_kind(running.timeline(finished["sid"]), "call.created")
+    assert created["source"].startswith(transport)
+
+
+@pytest.mark.parametrize("transport", ["udp", "tls"])
+def test_a_wrong_password_registers_nobody(
+    running: Emulator, baresip: str, workplace: Path, transport: str
+) -> None:
+    place = phone.configure(
+        workplace,
+        user="bob",
+        password="guess",
+        transport=transport,
+        registrar=f"127.0.0.1:{port_of(running, transport)}",
+    )
+    done = run(baresip, "-f", str(place), "-t", "2", cwd=workplace)
+    output = done.stdout + done.stderr
+    assert "403 Forbidden" in output
+    assert "200 OK" not in output
