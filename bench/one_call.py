@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import statistics
 import sys
 import tempfile
@@ -67,10 +68,13 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0)
     arguments = parser.parse_args()
+    # SIGTERM unwinds, so that no process that we started is left.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory() as directory:
-        runs = [
-            measure(Path(directory), arguments.seconds) for _ in range(arguments.runs)
-        ]
+        runs = []
+        for number in range(1, arguments.runs + 1):
+            runs.append(measure(Path(directory), arguments.seconds))
+            print(f"run {number}: {runs[-1]}", file=sys.stderr)
     medians = {
         name: round(statistics.median(run[name] for run in runs), 3) for name in runs[0]
     }

@@ -19,6 +19,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    ValidationInfo,
     create_model,
     field_validator,
 )
@@ -195,6 +196,14 @@ class MediaSettings(Section):
     codecs: tuple[Literal["PCMU", "PCMA"], ...] = Field(
         ("PCMA", "PCMU"), min_length=1, description="Offered and accepted, best first."
     )
+
+    @field_validator("rtp_port_max")
+    @classmethod
+    def _is_a_range(cls, value: int, info: ValidationInfo) -> int:
+        least = info.data.get("rtp_port_min")
+        if least is not None and value <= least:
+            raise ValueError(f"must be above media.rtp_port_min, {least}")
+        return value
 
 
 def _checked(knob: Knob) -> Callable[[object], object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from emulator import __version__
 from emulator.api.control import ApiError, ControlContext, control_router
@@ -16,6 +17,7 @@ def create_app(context: ControlContext) -> FastAPI:
     app = FastAPI(title="Exotel emulator", version=__version__, redoc_url=None)
     app.include_router(control_router(context))
     app.add_exception_handler(ApiError, _answer_api_error)
+    app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_bad_request)
     return app
 
@@ -28,6 +30,13 @@ def _error(status: int, code: str, message: str) -> JSONResponse:
 async def _answer_api_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)
     return _error(error.status, error.code, error.message)
+
+
+async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
+    """Answer for paths and methods that no route has."""
+    assert isinstance(error, HTTPException)
+    what = f"{request.method} {request.url.path}: {error.detail}"
+    return _error(error.status_code, "no-route", what)
 
 
 async def _answer_bad_request(_: Request, error: Exception) -> JSONResponse:

@@ -32,5 +32,5 @@ def sip_event(trace: SipTrace) -> Event:
 def message_text(trace: SipTrace) -> str:
     """Return the message as text, credentials hidden, cut to a bounded length."""
     text = trace.message.to_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
-    text = printable(_SECRET_HEADER.sub(r"\1 (hidden)", text), keep="\n\t")
-    return text if len(text) <= MAX_TEXT_CHARS else text[:MAX_TEXT_CHARS] + "…"
+    text = _SECRET_HEADER.sub(r"\1 (hidden)", text)
+    return printable(text, keep="\n\t", max_chars=MAX_TEXT_CHARS)

@@ -206,7 +206,16 @@ class Leg:
         for play_id, play in self._plays.items():
             _resolve(play, PlayEnded(self.leg_id, play_id, "leg_removed", 0, reason))
         for stream_sid, stream in self._streams.items():
-            _resolve(stream, _lost_stream(stream_sid, reason))
+            lost = _lost_stream(stream_sid, reason)
+            self._listener.record(
+                "stream.closed",
+                stream_sid=stream_sid,
+                status=lost.status,
+                disconnected_by=lost.disconnected_by,
+                closed_first=lost.closed_first,
+                error=reason,
+            )
+            _resolve(stream, lost)
         _resolve(self._removed, LegRemoved(self.leg_id, {}))
 
 

@@ -29,6 +29,8 @@ logger = logging.getLogger("emulator.calls")
 
 # SIP messages that came before their call (its INVITE, the 100) or of no call at all.
 MAX_EARLY_TRACES = 256
+# Refused calls are kept apart: a scanner must not push real calls out of the history.
+KEEP_REFUSED = 100
 
 
 class FlowUnknown(EmulatorError):
@@ -59,6 +61,7 @@ class CallManager:
         self._call_ids: dict[str, list[str]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: deque[Call] = deque()
+        self._refused: deque[Call] = deque()
         self._early: deque[SipTrace] = deque(maxlen=MAX_EARLY_TRACES)
 
     # Looking.
@@ -103,7 +106,7 @@ class CallManager:
         self._adopt(invite.call_id, call)
         if isinstance(answer, Refused):
             call.refuse(answer, invite)
-            self._over(call)
+            self._forget_beyond(self._refused, call, KEEP_REFUSED)
             return
         flow = self._flows.by_name(answer.number.flow)
         assert flow is not None, "the service checks numbers against flows"
@@ -181,9 +184,13 @@ class CallManager:
     def _over(self, call: Call) -> None:
         """Count the call among the ended; forget the oldest of them."""
         self._tasks.pop(call.sid, None)
-        self._ended.append(call)
-        while len(self._ended) > self._services.settings.calls.keep_ended:
-            old = self._ended.popleft()
+        keep = self._services.settings.calls.keep_ended
+        self._forget_beyond(self._ended, call, keep)
+
+    def _forget_beyond(self, ended: deque[Call], call: Call, keep: int) -> None:
+        ended.append(call)
+        while len(ended) > keep:
+            old = ended.popleft()
             del self._calls[old.sid]
             for call_id in self._call_ids.pop(old.sid, ()):
                 if self._by_call_id.get(call_id) is old:

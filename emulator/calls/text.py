@@ -7,10 +7,14 @@ JSON encoder takes, and control characters would speak to the reader's terminal.
 from __future__ import annotations
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+# Real header values and numbers are far shorter; a timeline holds thousands of them.
+MAX_CHARS = 512
 
 
-def printable(text: str, *, keep: str = "") -> str:
-    """Return ``text`` with everything unprintable but ``keep`` replaced."""
-    return "".join(
-        char if char.isprintable() or char in keep else REPLACEMENT for char in text
+def printable(text: str, *, keep: str = "", max_chars: int = MAX_CHARS) -> str:
+    """Return ``text``, cut, with everything unprintable but ``keep`` replaced."""
+    shown = "".join(
+        char if char.isprintable() or char in keep else REPLACEMENT
+        for char in text[:max_chars]
     )
+    return shown if len(text) <= max_chars else shown + "…"

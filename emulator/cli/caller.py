@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -54,6 +55,8 @@ from emulator.worker.messages import (
 LEG = "caller"
 # Away from the emulator's own range, so that both can run on one machine.
 RTP_PORT_MIN, RTP_PORT_MAX = 30000, 39998
+# Final responses that are about what was dialled or how, not about who was reached.
+WRONG_CALL = frozenset({400, 401, 403, 404, 405, 406, 407, 415, 420, 484, 485, 488})
 RING_TIMEOUT_S = 60.0
 REGISTER_FOR_S = 300
 # A challenge takes one number between two REGISTERs.
@@ -74,6 +77,7 @@ class CallPlan:
     Attributes:
         uri: Request-URI.
         register: Register as this user first, and answer challenges as them.
+        wait_s: From the answer to the first word or digit.
         seconds: Hang up so long after the answer; None: when all is said, and a bit.
     """
 
@@ -83,6 +87,7 @@ class CallPlan:
     codecs: tuple[str, ...] = ("PCMU",)
     register: Credentials | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    wait_s: float = 0.0
     wav: Path | None = None
     digits: str = ""
     seconds: float | None = None
@@ -217,6 +222,15 @@ class Caller:
         )
 
     async def _live(self, session: CallSession) -> None:
+        loop = asyncio.get_running_loop()
+        # Ctrl-C hangs up; what was heard until then is told as after any call.
+        loop.add_signal_handler(signal.SIGINT, session.hang_up)
+        try:
+            await self._follow(session)
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+
+    async def _follow(self, session: CallSession) -> None:
         talk: asyncio.Task[None] | None = None
         try:
             event = await self._first_event(session)
@@ -294,9 +308,8 @@ class Caller:
         self._outcome.failure = f"{event.status} {event.reason_phrase}" + (
             f": {why}" if why else ""
         )
-        # A 4xx is about what was dialled or how; 5xx and 6xx are the platform's word.
-        wrong_call = 400 <= event.status < 500
-        self._outcome.status = ExitStatus.USAGE if wrong_call else ExitStatus.INTERNAL
+        is_ours = event.status in WRONG_CALL
+        self._outcome.status = ExitStatus.USAGE if is_ours else ExitStatus.INTERNAL
 
     def _note_end(self, cause: str, detail: str) -> None:
         if not self._answered_s and self._outcome.failure is None:
@@ -321,6 +334,7 @@ class Caller:
         return LISTEN_AFTER_S if spoke else LISTEN_ONLY_S
 
     async def _speak(self) -> None:
+        await asyncio.sleep(self._plan.wait_s)
         if self._plan.wav is not None:
             play = Play(LEG, "wav", path=str(self._plan.wav))
             await self._until_said(play)
@@ -352,7 +366,14 @@ class Caller:
         if first_s is not None:
             self._outcome.first_audio_ms = (first_s - self._answered_s) * 1000
         if self._plan.save is not None:
-            self._capture.save(str(self._plan.save))
+            self._save(self._capture, self._plan.save)
+
+    def _save(self, capture: Capture, path: Path) -> None:
+        try:
+            capture.save(str(path))
+        except OSError as error:
+            self._outcome.failure = f"--save {path}: {error.strerror}"
+            self._outcome.status = ExitStatus.USAGE
 
 
 def bind_address(uri: str) -> str:

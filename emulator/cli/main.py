@@ -12,6 +12,9 @@ import typer
 from emulator import __version__
 from emulator.errors import EmulatorError, ExitStatus
 
+# As a shell reports a command that SIGINT ended.
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="exotel-emulator",
     help="A full local emulator of the Exotel voice platform.",
@@ -95,6 +98,9 @@ def call(
     register: Annotated[
         str | None, typer.Option(help="Register first, as USER or USER:PASSWORD.")
     ] = None,
+    wait: Annotated[
+        float, typer.Option(help="Seconds from the answer to the first word.", min=0)
+    ] = 0.0,
     wav: Annotated[
         Path | None, typer.Option(help="Audio to say once the call is answered.")
     ] = None,
@@ -133,6 +139,7 @@ def call(
             transport=transport,
             codec=codec,
             register=register,
+            wait=wait,
             wav=wav,
             dtmf=dtmf,
             headers=header or [],
@@ -227,3 +234,5 @@ def main() -> None:
     except EmulatorError as error:
         print(f"exotel-emulator: {error}", file=sys.stderr)
         sys.exit(int(error.exit_status))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

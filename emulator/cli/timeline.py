@@ -73,6 +73,6 @@ async def follow(client: httpx.AsyncClient, sid: str) -> AsyncIterator[dict[str,
         for entry in body["entries"]:
             last = entry["number"]
             yield entry
-        if body["complete"] and not body["entries"]:
+        if body["complete"]:
             return
         await asyncio.sleep(0)

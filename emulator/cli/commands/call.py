@@ -14,6 +14,7 @@ import httpx
 from emulator.cli.caller import Caller, CallOutcome, CallPlan
 from emulator.cli.timeline import follow, format_entry, tame
 from emulator.errors import ConfigError, ExitStatus
+from emulator.logs import set_up_logging
 from emulator.sdp.negotiation import STATIC_PAYLOAD_TYPES
 from emulator.sip.address import DEFAULT_PORTS, TRANSPORTS, Transport, as_transport
 from emulator.sip.auth import Credentials
@@ -22,6 +23,17 @@ from emulator.sip.uri import parse_sip_uri
 
 # After the call, for the last entries of its timeline.
 TIMELINE_DEADLINE_S = 5.0
+# Ends of a call that are the emulator's doing and nobody's wish.
+OUR_FAULTS = frozenset({"worker-lost", "emulator-error", "shutdown"})
+# Normal closure, going away, and a close frame without a code (RFC 6455 §7.4.1).
+GOOD_CLOSE_CODES = frozenset({1000, 1001, 1005})
+# What our own stack writes; a second one would make the INVITE illegal.
+OWN_HEADERS = frozenset(
+    "via v from f to t call-id i cseq contact m content-length l content-type c "
+    "max-forwards route record-route authorization proxy-authorization".split()
+)
+# RFC 3261 §25.1: unreserved and user-unreserved, without escapes.
+_USER = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/]+")
 _HEADER = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)\s*:\s*([^\r\n\0]*)")
 _DIGITS = re.compile(r"[0-9*#A-Da-d]*")
 
@@ -33,6 +45,7 @@ def run(
     transport: str,
     codec: str | None,
     register: str | None,
+    wait: float,
     wav: Path | None,
     dtmf: str | None,
     headers: list[str],
@@ -47,16 +60,19 @@ def run(
     credentials = _credentials(register)
     plan = CallPlan(
         uri=_uri(did, target or f"127.0.0.1:{DEFAULT_PORTS[via]}"),
-        caller=credentials.user if credentials else caller,
+        caller=_caller(credentials.user if credentials else caller),
         transport=via,
         codecs=_codecs(codec),
         register=credentials,
         headers=tuple(_header(text) for text in headers),
+        wait_s=wait,
         wav=_readable(wav),
         digits=_digits(dtmf or ""),
         seconds=seconds,
         save=_writable(save),
     )
+    # What went wrong is printed at the end, in one line.
+    set_up_logging("CRITICAL", "console")
     return asyncio.run(_place(plan, api, token))
 
 
@@ -145,11 +161,25 @@ def print_outcome(outcome: CallOutcome) -> None:
 
 
 def verdict(outcome: CallOutcome, entries: list[dict[str, Any]]) -> ExitStatus:
-    """Return whose fault it was: the bot's when its stream could not be opened."""
+    """Return whose fault it was: the emulator's, the bot's, or nobody's."""
     if outcome.failure is not None:
         return outcome.status
-    failed = any(entry["kind"] == "stream.failed" for entry in entries)
-    return ExitStatus.CHECK_FAILED if failed else ExitStatus.OK
+    for entry in entries:
+        if entry["kind"] == "call.ended" and entry["data"]["cause"] in OUR_FAULTS:
+            return ExitStatus.INTERNAL
+    if any(_is_bots_fault(entry) for entry in entries):
+        return ExitStatus.CHECK_FAILED
+    return ExitStatus.OK
+
+
+def _is_bots_fault(entry: Mapping[str, Any]) -> bool:
+    """Tell whether a bot was not there, broke off, or closed with an error."""
+    data = entry["data"]
+    if entry["kind"] != "stream.closed":
+        return bool(entry["kind"] == "stream.failed")
+    by_bot = data.get("closed_first") == "bot"
+    dropped = data.get("closed_first") == "network"
+    return dropped or (by_bot and data.get("close_code") not in GOOD_CLOSE_CODES)
 
 
 def _uri(did: str, target: str) -> str:
@@ -189,6 +219,8 @@ def _header(text: str) -> tuple[str, str]:
     match = _HEADER.fullmatch(text.strip())
     if match is None:
         raise ConfigError(f"--header {text!r}: write it as 'X-UUI: 7'")
+    if match[1].lower() in OWN_HEADERS:
+        raise ConfigError(f"--header {text!r}: the call writes {match[1]} itself")
     return match[1], match[2]
 
 
@@ -205,6 +237,16 @@ def _readable(path: Path | None) -> Path | None:
 
 
 def _writable(path: Path | None) -> Path | None:
-    if path is not None and not path.parent.is_dir():
-        raise ConfigError(f"--save {path}: there is no directory {path.parent}")
+    """Make sure before the call that what is heard can be kept."""
+    if path is not None:
+        try:
+            path.open("ab").close()
+        except OSError as error:
+            raise ConfigError(f"--save {path}: {error.strerror}") from error
     return path
+
+
+def _caller(name: str) -> str:
+    if _USER.fullmatch(name) is None:
+        raise ConfigError(f"--from {name!r}: that cannot be the user of a SIP URI")
+    return name

@@ -147,7 +147,9 @@ def _is(entry: Mapping[str, Any], kind: str, word: str) -> bool:
 
 def check_sound(heard: array[int], greeting: Path | None) -> Iterator[Check]:
     """Yield whether the greeting and the echoed tone were heard."""
-    if greeting is not None:
+    if greeting is None:
+        yield Check("greeting", False, "not spoken: install the extra [speech]")
+    else:
         reference, _ = signals.read_wav(greeting)
         match = signals.correlation(heard, reference, ALIGNMENT_SAMPLES)
         seen = f"correlation {match:.3f} with its rendering"

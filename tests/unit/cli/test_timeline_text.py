@@ -44,7 +44,7 @@ def test_a_long_value_is_cut() -> None:
 
 
 def test_following_asks_again_with_the_last_number_until_the_call_is_over() -> None:
-    pages = [([1, 2], False), ([], False), ([3], True), ([], True)]
+    pages = [([1, 2], False), ([], False), ([3], True)]
     asked: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -61,4 +61,4 @@ def test_following_asks_again_with_the_last_number_until_the_call_is_over() -> N
             return [entry["number"] async for entry in follow(client, "sid")]
 
     assert asyncio.run(scenario()) == [1, 2, 3]
-    assert asked == ["0", "2", "2", "3"]
+    assert asked == ["0", "2", "2"]
