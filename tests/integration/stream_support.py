@@ -23,7 +23,7 @@ from emulator.events import EVENT_KINDS, JsonValue
 from emulator.ids import IdSource
 from emulator.stream.client import StreamClient
 from emulator.stream.interface import StreamOutcome, StreamRequest
-from emulator.stream.options import StreamOptions, profile_options
+from emulator.stream_options import StreamOptions, profile_options
 
 REQUEST = StreamRequest(
     stream_sid="5" * 32,

@@ -12,7 +12,7 @@ import pytest
 from emulator.bots import BOTS
 from emulator.bots.server import serve_bot
 from emulator.bots.sound import jingle, tone
-from emulator.stream.options import StreamOptions
+from emulator.stream_options import StreamOptions
 from tests.integration.stream_support import (
     Recorder,
     finish,

@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from emulator.stream.interface import StreamOutcome
-from emulator.stream.options import StreamOptions, profile_options
+from emulator.stream_options import StreamOptions, profile_options
 from tests.integration.stream_support import (
     Recorder,
     accept_upgrade,

@@ -17,7 +17,7 @@ from websockets.asyncio.server import ServerConnection
 from emulator.ids import IdSource
 from emulator.stream.client import StreamClient
 from emulator.stream.interface import StreamRequest
-from emulator.stream.options import profile_options
+from emulator.stream_options import profile_options
 from tests.integration.stream_support import (
     Recorder,
     bot_server,

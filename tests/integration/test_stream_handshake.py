@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from emulator.stream.options import profile_options
+from emulator.stream_options import profile_options
 from tests.integration.stream_support import (
     PATIENCE_S,
     Recorder,

@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection
 
 from emulator.bots.server import serve_bot
 from emulator.stream.client import StreamClient
-from emulator.stream.options import profile_options
+from emulator.stream_options import profile_options
 from tests.integration.stream_support import (
     bot_server,
     finish,
