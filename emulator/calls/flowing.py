@@ -75,14 +75,15 @@ class FlowDriver:
         self._services = services
         self._listener = listener
         self._is_caller_gone = is_caller_gone
+        self._last_stream = ""
 
     async def drive(self) -> str:
-        """Run the flow to its end and return why it ended."""
+        """Run the flow to its end; return why it ended, and how the last stream did."""
         step = self._run.start()
         while True:
             self._note(step)
             if isinstance(step.action, Finished):
-                return step.action.why
+                return "; ".join(filter(None, (step.action.why, self._last_stream)))
             result = await self._carry_out(step.action)
             if self._is_caller_gone():
                 step = self._run.caller_gone(result)
@@ -189,12 +190,22 @@ class FlowDriver:
             two_way=verb.two_way,
             options=settings.stream.model_dump(),
         )
-        return _stream_result(await self._leg.stream(command))
+        ended = await self._leg.stream(command)
+        self._last_stream = _say_how(ended)
+        return _stream_result(ended)
 
 
 def _not_ours(asked: object) -> LocalProtocolError:
     """The loader refuses flows that need more than ``CAPABILITIES``."""
     return LocalProtocolError(f"nobody carries out {type(asked).__name__}")
+
+
+def _say_how(ended: worker.StreamEnded) -> str:
+    """Return a stream's end in a few words, for whoever asks why the call ended."""
+    if ended.error:
+        return f"stream {ended.status}: {ended.error}"
+    code = f" with {ended.close_code}" if ended.close_code else ""
+    return f"stream {ended.status}, closed first by the {ended.closed_first}{code}"
 
 
 def _stream_result(ended: worker.StreamEnded) -> StreamResult:

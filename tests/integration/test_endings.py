@@ -67,8 +67,8 @@ def test_a_killed_bot_ends_its_stream_and_the_caller_gets_a_bye(tmp_path: Path) 
         with calling(running, tmp_path) as caller:
             caller.wait_for("stream.media_from_bot")
             os.kill(bot.pid, signal.SIGKILL)
-            caller.wait_for("ended by the platform: Q.850;cause=16")
-            assert caller.wait() == 0
+            caller.wait_for("ended by the platform: Q.850;cause=16;.*stream .* 1006")
+            assert caller.wait() == 1  # The bot's fault.
         story = story_of(running)
         closed = first(story, "stream.closed")
         assert closed["disconnected_by"] == "bot"
@@ -91,6 +91,7 @@ def test_a_killed_worker_ends_its_calls_and_the_next_call_works(
             (worker,) = running.worker_pids()
             os.kill(worker, signal.SIGKILL)
             caller.wait_for("ended by the platform: Q.850;cause=41;.*media worker lost")
+            assert caller.wait() == 3  # The emulator's.
         story = story_of(running)
         assert "signal 9" in first(story, "worker.lost")["reason"]
         assert first(story, "call.ended")["status"] == "failed"
