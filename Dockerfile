@@ -21,7 +21,7 @@ USER emulator
 ENV PATH=/opt/emulator/bin:$PATH PYTHONUNBUFFERED=1
 # Stops as the process does on Ctrl-C: stop to the bots, BYE to the callers.
 STOPSIGNAL SIGTERM
-EXPOSE 5060/udp 5060/tcp 8080/tcp 10000-10099/udp
+EXPOSE 5060/udp 5060/tcp 5061/tcp 8080/tcp 10000-10099/udp
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
   CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/emulator/v1/ready', timeout=2)"]
 ENTRYPOINT ["exotel-emulator"]

@@ -257,10 +257,15 @@ class Service:
             self.settings, self._clock, IdSource(), SIP_REALM, self._registered_at
         )
         self.calls = CallManager(services, self.flows, doorkeeper, bus)
-        rendering = asyncio.create_task(
-            self.speech.render(self.flows.texts()), name="speech"
-        )
+        rendering = asyncio.create_task(self._render_speech(), name="speech")
         self._stack.push_async_callback(_cancelled, rendering)
+
+    async def _render_speech(self) -> None:
+        """Speak the flows' texts beforehand; a call waits only for what is missing."""
+        renderings = await self.speech.render(self.flows.texts())
+        errors = {entry.error for entry in renderings.values() if entry.path is None}
+        for error in errors:
+            logger.warning("no speech, two-tone prompts instead: %s", error)
 
     def _build_endpoint(self) -> None:
         from emulator.sip.endpoint import SipEndpoint

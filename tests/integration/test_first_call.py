@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from emulator.cli import signals
 from tests.support import baresip as phone
-from tests.support.processes import ROOT, Emulator, free_port, run
+from tests.support.processes import ROOT, Emulator, Process, free_port, run
 
 
 def kinds(entries: list[dict[str, Any]]) -> list[str]:
@@ -197,6 +198,12 @@ def test_our_caller_names_bad_options(running: Emulator, workplace: Path) -> Non
         (("--wav", "no.wav"), "there is no such file"),
         (("--dtmf", "12x"), "can be pressed"),
         (("--header", "nonsense"), "'X-UUI: 7'"),
+        (("--header", "Via: x"), "writes Via itself"),
+        (("--from", "a b<>"), "--from 'a b<>'"),
+        (("--save", "/"), "--save /"),
+        (("--save", "/proc/none.wav"), "--save /proc/none.wav"),
+        (("--transport", "sctp"), "udp, tcp, tls"),
+        (("--codec", "opus"), "PCMU"),
     ):
         status, output = call(running, workplace, *arguments)
         assert status == 2 and words in output
@@ -228,6 +235,25 @@ def test_a_flow_is_drawn(workplace: Path, form: str, word: str) -> None:
 def test_the_schema_of_flow_files_is_json(workplace: Path) -> None:
     done = run(sys.executable, "-m", "emulator", "flow", "schema", cwd=workplace)
     assert "voicebot" in json.dumps(json.loads(done.stdout))
+
+
+def test_ctrl_c_hangs_up_and_says_what_was_heard(
+    running: Emulator, workplace: Path
+) -> None:
+    caller = Process(
+        sys.executable, "-m", "emulator", "call", "08010000002",
+        "--target", f"127.0.0.1:{running.sip_port}", "--api", running.url,
+        "--save", "heard.wav", "--seconds", "30", cwd=workplace,
+    )  # fmt: skip
+    try:
+        caller.wait_for("stream.media_from_bot")
+        caller.send_signal(signal.SIGINT)
+        caller.wait_for("ended by the caller")
+        assert caller.wait() == 0
+    finally:
+        caller.end()
+    assert "heard " in caller.output
+    assert signals.read_wav(workplace / "heard.wav")[0]
 
 
 def test_nobody_at_the_other_end_is_said_in_one_line(workplace: Path) -> None:

@@ -68,6 +68,17 @@ def test_an_illegal_knob_names_its_line_and_the_choices() -> None:
     assert "emu.yaml:3" in report and "close_mode" in report
 
 
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("sip: {transports: []}", "sip.transports"),
+        ("media: {rtp_port_min: 20000, rtp_port_max: 10000}", "media.rtp_port_max"),
+    ],
+)
+def test_what_could_not_take_a_call_is_refused(text: str, field: str) -> None:
+    assert field in problems(text=text)
+
+
 def test_every_problem_is_reported_with_file_line_and_field() -> None:
     text = "sip:\n  prot: 5060\n  port: 99999\nmedia: {workers: many}\n"
     report = problems(text=text)
