@@ -296,6 +296,7 @@ class Caller:
             remote_port=agreed.remote_port,
             ptime_ms=agreed.ptime_ms,
             send_before_latch=True,
+            wait_for_peer=False,
         )
         self._engine.send(UpdateLeg(LEG, media))
         self._capture = self._engine.capture(LEG)

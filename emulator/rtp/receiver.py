@@ -29,8 +29,10 @@ COMFORT_NOISE_PAYLOAD_TYPE = 13
 # RFC 5761 §4: a second byte of 192-223 is RTCP that shares the port.
 _RTCP_TYPES = range(192, 224)
 
-# What ``receive`` answers when the datagram holds no audio to use.
+# What ``receive`` answers when the datagram holds no audio to use: RTP of another kind,
+# which tells that the peer is there; and what is no RTP, which tells nothing.
 NOT_AUDIO = -1
+NOT_RTP = -10
 
 
 class RtpReceiver:
@@ -71,21 +73,22 @@ class RtpReceiver:
 
         Returns:
             The number of packets missing directly before this one when it holds audio
-            to use, at ``start`` to ``end``; else ``NOT_AUDIO``.
+            to use, at ``start`` to ``end``; else a negative number: ``NOT_RTP``, or
+            any other for RTP that is no audio or that comes too late.
         """
         if length <= HEADER_BYTES:
             self.malformed += 1
-            return NOT_AUDIO
+            return NOT_RTP
         first, second, number, timestamp, ssrc = FIXED_HEADER.unpack_from(packet)
         if first == PLAIN_FIRST_BYTE:
             self.start, self.end = HEADER_BYTES, length
         elif not self._find_payload(packet, length):
-            return NOT_AUDIO
+            return NOT_RTP
         if second & PAYLOAD_TYPE_MASK != self._payload_type:
             return self._receive_other(packet, second, number, timestamp, ssrc, now_s)
         if not 0 < self.end - self.start <= MAX_PAYLOAD_BYTES:
             self.malformed += 1
-            return NOT_AUDIO
+            return NOT_RTP
         if ssrc != self._ssrc:
             if not self._accept_ssrc(ssrc):
                 return NOT_AUDIO
@@ -123,7 +126,8 @@ class RtpReceiver:
         payload_type = second & PAYLOAD_TYPE_MASK
         if second in _RTCP_TYPES:
             self.rtcp += 1
-        elif payload_type == self._event_payload_type:
+            return NOT_RTP
+        if payload_type == self._event_payload_type:
             self._receive_event(packet, number, timestamp, ssrc, now_s)
         elif payload_type == COMFORT_NOISE_PAYLOAD_TYPE:
             self.comfort_noise += 1

@@ -20,7 +20,7 @@ from emulator.media.prompts import PromptCache
 from emulator.media.recovery import StallRecovery
 from emulator.media.tones import dtmf, silence
 from emulator.rtp.ports import PortPair
-from emulator.rtp.receiver import RtpReceiver
+from emulator.rtp.receiver import NOT_RTP, RtpReceiver
 from emulator.rtp.reporting import Reporting
 from emulator.rtp.sender import RtpSender
 from emulator.rtp.telephone_event import EventPacket, Press, is_digit, send_digits
@@ -110,7 +110,8 @@ class Leg:
         self._digits_waiting: list[SendDigits] = []
         self._started_s: float | None = None
         self._is_flowing = False
-        self._heard_s = around.clock.monotonic_s()
+        # Any RTP tells that the peer is there; only audio is what a bot hears.
+        self._heard_s = self._audio_s = around.clock.monotonic_s()
         self._first_audio_s: float | None = None
         self._filled_bytes = 0
         self._silence_reported = False
@@ -121,7 +122,8 @@ class Leg:
     def start(self) -> None:
         """The call is up: packets may flow."""
         if self._started_s is None:
-            self._started_s = self._heard_s = self._around.clock.monotonic_s()
+            now_s = self._around.clock.monotonic_s()
+            self._started_s = self._heard_s = self._audio_s = now_s
 
     def update(self, media: MediaParams) -> None:
         """Obey a new offer/answer: codec, address, hold."""
@@ -161,7 +163,7 @@ class Leg:
     def join(self, joint: Joint) -> None:
         """Let a bot hear this leg."""
         self.joints = (*self.joints, joint)
-        self._heard_s = max(self._heard_s, self._around.clock.monotonic_s())
+        self._audio_s = max(self._audio_s, self._around.clock.monotonic_s())
 
     def part(self, joint: Joint) -> None:
         """A bot has gone."""
@@ -185,9 +187,12 @@ class Leg:
             length = 0  # Counted as malformed.
         receiver = self._receiver
         missing = receiver.receive(buffer, length, now_s)
-        if missing < 0:
+        if missing == NOT_RTP:
             return
         self._heard_s = now_s
+        if missing < 0:
+            return
+        self._audio_s = now_s
         if self._first_audio_s is None:
             self._note_first_audio(now_s)
         audio = view[receiver.start : receiver.end]
@@ -204,6 +209,7 @@ class Leg:
     def send_slot(self, now_s: float) -> None:
         """Send the packet of this slot; the time of a slot is ``ptime_ms``."""
         if not self._is_flowing and not self._may_flow(now_s):
+            self._send_before_flow()
             return
         if self._digits is not None or self._digits_waiting:
             self._send_digit_slot()
@@ -220,7 +226,7 @@ class Leg:
                 self._sender.pause()
         if self._receiver.key_is_down:
             self._receiver.expire_digit(now_s)
-        if self.joints and now_s - self._heard_s > QUIET_AFTER_S:
+        if self.joints and now_s - self._audio_s > QUIET_AFTER_S:
             self._hear_quiet()
 
     def stalled(self, stall_ms: int, now_s: float) -> None:
@@ -228,12 +234,14 @@ class Leg:
         self._recovery.stalled(stall_ms, now_s)
         # It was us who did not listen: what came meanwhile is read after the slots.
         self._heard_s += stall_ms / 1000
+        self._audio_s += stall_ms / 1000
 
     def check(self, now_s: float) -> None:
         """Look for absence; called about once a second."""
         self._recovery.roll()
         self.reports.check(now_s)
-        if self._started_s is None or not self.media.receive:
+        is_on_hold = not self.media.receive and self.media is not _UNKNOWN
+        if self._started_s is None or is_on_hold:
             return
         silent_s = now_s - self._heard_s
         if silent_s > RELATCH_AFTER_S:
@@ -255,16 +263,24 @@ class Leg:
         if not moved:
             self.socket.allow(allowed)
             return
-        is_trusted = media.send_before_latch and media.remote_port
-        peer = (media.remote_ip, media.remote_port) if is_trusted else None
-        self.socket.expect(allowed, peer)
+        is_trusted = media.send_before_latch and media.remote_port > 0
+        told = (media.remote_ip, media.remote_port)
+        self.socket.expect(allowed, told, is_trusted=is_trusted)
 
     def _may_flow(self, now_s: float) -> bool:
         started_s = self._started_s
         self._is_flowing = started_s is not None and (
-            self.socket.is_latched or now_s >= started_s + LATCH_WAIT_S
+            self.socket.is_latched
+            or now_s >= started_s + LATCH_WAIT_S
+            or (self.socket.peer is not None and not self.media.wait_for_peer)
         )
         return self._is_flowing
+
+    def _send_before_flow(self) -> None:
+        """Let a trusted peer hear that we are there; what is to be heard waits."""
+        is_up = self._started_s is not None and self.socket.peer is not None
+        if is_up and self.media.send:
+            self.transmit(self._sender.audio(self._quiet_frame))
 
     def _latched(self) -> None:
         assert self.socket.peer is not None
@@ -369,8 +385,14 @@ class Leg:
                 "stall_discarded_ms": self._recovery.discarded_ms,
             },
             "rtcp": {**self.reports.counters()},
-            "first_audio_s": self._first_audio_s,
+            "first_audio_ms": self._first_audio_ms(),
         }
+
+    def _first_audio_ms(self) -> int | None:
+        """From the start to the first audio, 0 when it came before; None: none yet."""
+        if self._started_s is None or self._first_audio_s is None:
+            return None
+        return max(0, round((self._first_audio_s - self._started_s) * 1000))
 
 
 def _usable_ptime(ptime_ms: int) -> int:

@@ -40,6 +40,8 @@ class MediaParams:
         send, receive: The negotiated direction, seen from us (RFC 3264 §6.1).
         send_before_latch: True when the SDP address is trusted, so that audio may
             start before the first packet of the peer.
+        wait_for_peer: Whether prompts wait until the peer is heard, or 250 ms, so that
+            their beginning is not lost; a caller, who answers nobody, need not.
     """
 
     codec: str
@@ -52,6 +54,7 @@ class MediaParams:
     send: bool = True
     receive: bool = True
     send_before_latch: bool = False
+    wait_for_peer: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ class ReportExchange:
     def expect(self, allowed: frozenset[str], rtp_peer: Address) -> None:
         """The peer's RTP comes from ``rtp_peer``: its RTCP is one port above."""
         ip, port = rtp_peer
-        self._socket.expect(allowed, (ip, port + 1))
+        self._socket.expect(allowed, (ip, port + 1), is_trusted=True)
 
     def read(self, buffer: bytearray, view: memoryview, now_s: float) -> None:
         """Take one datagram from the socket, if there is one."""

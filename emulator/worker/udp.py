@@ -1,7 +1,9 @@
 """One leg's UDP socket: symmetric latching onto the peer, with a guard.
 
-Before latching every datagram's source is checked; afterwards the socket is connected,
-so that the kernel keeps strangers out and sending is cheaper.
+The first RTP packet from an allowed address latches. One from the very address and port
+of the peer's SDP takes precedence, also later: a stranger who was faster is put out at
+once. Then nobody can come first any more, and the socket is connected: the kernel keeps
+strangers out, and sending is cheaper. Until then every datagram's source is compared.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ Address = tuple[str, int]
 # Larger than any RTP packet: what fills the buffer is none.
 MAX_DATAGRAM_BYTES = 2048
 # Strangers may send ten thousands of packets a second; look at a few per tick.
-_MAX_READS_UNLATCHED = 32
+_MAX_READS_OF_MANY = 32
 
 
 class PeerSocket:
@@ -28,7 +30,9 @@ class PeerSocket:
     Attributes:
         peer: Where packets go; None while nobody is known who may get them.
         is_latched: The first RTP packet of the peer has fixed ``peer``.
-        foreign: Datagrams from addresses that may not latch.
+        foreign: Datagrams that were seen and not taken: not from the peer, or from an
+            address that may not latch. The kernel drops those that come while the
+            socket is connected.
     """
 
     def __init__(self, sock: socket.socket, on_latched: Callable[[], None]) -> None:
@@ -38,6 +42,11 @@ class PeerSocket:
         self.foreign = 0
         self.errors = 0
         self._on_latched = on_latched
+        self._is_connected = False
+        # As the peer says in its SDP; it may take the place of whoever has latched.
+        self._told: Address | None = None
+        # Who latched last; the same one again is no news.
+        self._known: Address | None = None
         # None: nobody may latch, since nobody is expected yet.
         self._allowed: frozenset[str] | None = None
         self._recv_into = sock.recv_into
@@ -48,15 +57,20 @@ class PeerSocket:
         """The local port."""
         return int(self.sock.getsockname()[1])
 
-    def expect(self, allowed: frozenset[str], peer: Address | None) -> None:
+    def expect(
+        self, allowed: frozenset[str], told: Address, *, is_trusted: bool
+    ) -> None:
         """Latch anew, onto an address of ``allowed`` (empty: any).
 
         Args:
-            peer: Where to send before that; None sends nothing.
+            told: Where the peer says that it is.
+            is_trusted: Send there at once; else nothing is sent before latching.
         """
         self.release()
         self._allowed = allowed
-        self.peer = peer
+        self._told = told
+        self._known = None
+        self.peer = told if is_trusted else None
 
     def allow(self, allowed: frozenset[str]) -> None:
         """Change who may latch; who has latched stays."""
@@ -64,14 +78,15 @@ class PeerSocket:
 
     def release(self) -> None:
         """Let another source latch; packets go where they went."""
-        if self.is_latched:
-            self.is_latched = False
+        self.is_latched = False
+        if self._is_connected:
+            self._is_connected = False
             _disconnect(self.sock)
 
     def read(self, buffer: bytearray) -> int:
         """Read one datagram of the peer into ``buffer``; 0 when there is none."""
-        if not self.is_latched:
-            return self._read_unlatched(buffer)
+        if not self._is_connected:
+            return self._read_of_many(buffer)
         try:
             return self._recv_into(buffer)
         except BlockingIOError:
@@ -84,15 +99,15 @@ class PeerSocket:
     def send(self, packet: bytes | bytearray) -> None:
         """Send one packet to the peer, if it is known."""
         try:
-            if self.is_latched:
+            if self._is_connected:
                 self._send(packet)
             elif self.peer is not None:
                 self.sock.sendto(packet, self.peer)
         except OSError:
             self.errors += 1
 
-    def _read_unlatched(self, buffer: bytearray) -> int:
-        for _ in range(_MAX_READS_UNLATCHED):
+    def _read_of_many(self, buffer: bytearray) -> int:
+        for _ in range(_MAX_READS_OF_MANY):
             try:
                 length, address = self.sock.recvfrom_into(buffer)
             except BlockingIOError:
@@ -100,25 +115,37 @@ class PeerSocket:
             except OSError:
                 self.errors += 1
                 return 0
-            if not self._may_latch(address[0]):
+            if self.is_latched and address == self.peer:
+                return length
+            if not self._may_latch(address):
                 self.foreign += 1
             elif length > HEADER_BYTES and buffer[0] >> 6 == VERSION:
-                self._latch(address[:2])
+                self._latch(address)
                 return length
         return 0
 
-    def _may_latch(self, ip: str) -> bool:
-        return self._allowed is not None and (not self._allowed or ip in self._allowed)
+    def _may_latch(self, address: Address) -> bool:
+        """The first to come; after that only whom the SDP names."""
+        if self._allowed is None or (self._allowed and address[0] not in self._allowed):
+            return False
+        return not self.is_latched or address == self._told
 
     def _latch(self, address: Address) -> None:
         self.peer = address
+        self.is_latched = True
+        if address == self._told:
+            self._connect(address)
+        if address != self._known:
+            self._known = address
+            self._on_latched()
+
+    def _connect(self, address: Address) -> None:
         try:
             self.sock.connect(address)
         except OSError:
             self.errors += 1
             return
-        self.is_latched = True
-        self._on_latched()
+        self._is_connected = True
 
 
 def _disconnect(sock: socket.socket) -> None:

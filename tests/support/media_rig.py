@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from emulator.events import JsonValue
 from emulator.ids import IdSource
@@ -220,6 +220,18 @@ class Rig:
         self.run(20)
         peer.receive()
         return peer
+
+    def stranger(self, leg_id: str = "L1") -> Peer:
+        """Another RTP socket on the peer's host that sends to the same leg."""
+        port = next(r.rtp_port for r in self.of(LegAdded) if r.leg_id == leg_id)
+        self.peers.append(Peer(port))
+        return self.peers[-1]
+
+    def stats(self, leg_id: str = "L1") -> Mapping[str, Any]:
+        """The counters of a leg that is there."""
+        leg = self.engine.leg(leg_id)
+        assert leg is not None
+        return leg.stats()
 
     def open_bot(self, leg_id: str = "L1", **changes: object) -> FakeBot:
         fields: dict[str, object] = {

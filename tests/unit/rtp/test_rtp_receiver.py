@@ -1,7 +1,7 @@
 """What of a peer's datagrams is audio, and what is only counted."""
 
 from emulator.rtp.packet import RtpPacket, pack_packet
-from emulator.rtp.receiver import NOT_AUDIO, RtpReceiver
+from emulator.rtp.receiver import NOT_AUDIO, NOT_RTP, RtpReceiver
 from emulator.rtp.telephone_event import Press
 
 FRAME = b"\x55" * 160
@@ -74,21 +74,21 @@ def test_comfort_noise_is_ignored_without_loss() -> None:
 def test_garbage_is_counted_and_never_heard() -> None:
     peer = Peer()
     for data in (b"", b"\x80", b"GET / HTTP/1.1\r\n", bytes(12), b"\xbf" + bytes(40)):
-        assert peer.send_bytes(data) == NOT_AUDIO
+        assert peer.send_bytes(data) == NOT_RTP
     assert peer.counter("malformed") == 5
     assert peer.heard == []
 
 
 def test_an_oversized_or_empty_payload_is_malformed() -> None:
     peer = Peer()
-    assert peer.send(1, b"\x00" * 1601) == NOT_AUDIO
-    assert peer.send(2, b"", padding_bytes=4) == NOT_AUDIO
+    assert peer.send(1, b"\x00" * 1601) == NOT_RTP
+    assert peer.send(2, b"", padding_bytes=4) == NOT_RTP
     assert peer.counter("malformed") == 2
 
 
 def test_rtcp_on_the_same_port_is_told_apart() -> None:
     peer = Peer()
-    assert peer.send_bytes(b"\x81\xc8" + bytes(26)) == NOT_AUDIO
+    assert peer.send_bytes(b"\x81\xc8" + bytes(26)) == NOT_RTP
     assert peer.counter("rtcp") == 1
 
 

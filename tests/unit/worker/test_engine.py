@@ -26,7 +26,7 @@ from emulator.worker.messages import (
     StreamEnded,
     UpdateLeg,
 )
-from tests.support.media_rig import Peer, Rig, media
+from tests.support.media_rig import Rig, media
 
 
 def test_a_leg_gets_an_even_port_and_wakes_the_host() -> None:
@@ -80,8 +80,44 @@ def test_a_trusted_sdp_address_is_sent_to_before_latching() -> None:
         rig.engine.handle(UpdateLeg("L1", known))
         rig.engine.handle(StartLeg("L1"))
         rig.run(400)
-        # From 250 ms after the start on, since the peer has not been heard.
-        assert 7 <= len(peer.receive()) <= 8
+        assert len(peer.receive()) == 20
+
+
+def test_a_prompt_waits_while_a_trusted_peer_hears_silence() -> None:
+    with Rig() as rig:
+        peer = rig.add_leg()
+        known = media(remote_port=peer.port, send_before_latch=True)
+        rig.engine.handle(UpdateLeg("L1", known))
+        rig.engine.handle(Play("L1", "p", tone="beep"))
+        rig.engine.handle(StartLeg("L1"))
+        rig.run(240)
+        assert rig.happened("prompt.started") == []
+        assert rig.heard(peer) == "." * 12
+        rig.run(40)
+        assert len(rig.happened("prompt.started")) == 1
+
+
+def test_a_caller_talks_at_once() -> None:
+    with Rig() as rig:
+        peer = rig.add_leg()
+        known = media(
+            remote_port=peer.port, send_before_latch=True, wait_for_peer=False
+        )
+        rig.engine.handle(UpdateLeg("L1", known))
+        rig.engine.handle(Play("L1", "p", tone="beep"))
+        rig.engine.handle(StartLeg("L1"))
+        rig.run(20)
+        (packet,) = peer.receive()
+        assert packet.payload == PCMU.encode(tone((1000,), 500))[:160]
+
+
+def test_a_caller_to_an_address_that_is_not_trusted_waits_for_it() -> None:
+    with Rig() as rig:
+        rig.add_leg(media=media(wait_for_peer=False))
+        rig.engine.handle(Play("L1", "p", tone="beep"))
+        rig.engine.handle(StartLeg("L1"))
+        rig.run(200)
+        assert rig.happened("prompt.started") == []
 
 
 def test_the_first_packet_fixes_the_peer() -> None:
@@ -121,11 +157,48 @@ def test_after_latching_a_second_source_is_not_heard() -> None:
     with Rig() as rig:
         peer = rig.talking_leg()
         bot = rig.open_bot()
-        stranger = Peer(rig.of(LegAdded)[0].rtp_port)
-        rig.peers.append(stranger)
+        stranger = rig.stranger()
         stranger.send(b"\x01" * 160, ssrc=7)
         peer.send(b"\x02" * 160)
         rig.run(20)
+        assert bot.audio == [PCMU.decode(b"\x02" * 160)]
+
+
+def test_who_sends_from_the_sdp_address_puts_a_faster_stranger_out() -> None:
+    with Rig() as rig:
+        peer = rig.add_leg()
+        rig.engine.handle(UpdateLeg("L1", media(remote_port=peer.port)))
+        rig.engine.handle(StartLeg("L1"))
+        thief = rig.stranger()
+        thief.send(ssrc=13)
+        rig.run(20)
+        peer.send()
+        rig.run(20)
+        thief.receive()
+        assert [entry["as_in_sdp"] for entry in rig.happened("media.latched")] == [
+            False,
+            True,
+        ]
+        for _ in range(50):
+            thief.send(ssrc=13)
+            peer.send()
+            rig.run(20)
+        assert thief.receive() == []
+        assert len(peer.receive()) >= 50
+        assert len(rig.happened("media.latched")) == 2
+
+
+def test_packets_of_others_than_the_latched_source_are_counted() -> None:
+    with Rig() as rig:
+        peer = rig.talking_leg()
+        bot = rig.open_bot()
+        stranger = rig.stranger()
+        for _ in range(5):
+            stranger.send(b"\x01" * 160)
+        rig.run(20)
+        peer.send(b"\x02" * 160)
+        rig.run(20)
+        assert rig.stats()["received"]["foreign"] == 5
         assert bot.audio == [PCMU.decode(b"\x02" * 160)]
 
 
@@ -144,8 +217,7 @@ def test_nobody_latches_before_the_answer_is_known() -> None:
 def test_a_new_address_latches_anew() -> None:
     with Rig() as rig:
         rig.talking_leg()
-        other = Peer(rig.of(LegAdded)[0].rtp_port)
-        rig.peers.append(other)
+        other = rig.stranger()
         rig.engine.handle(UpdateLeg("L1", media(remote_port=other.port)))
         other.send()
         rig.run(40)
@@ -157,8 +229,7 @@ def test_a_peer_that_was_silent_may_come_back_from_another_port() -> None:
     with Rig() as rig:
         rig.talking_leg()
         rig.run(4000)
-        other = Peer(rig.of(LegAdded)[0].rtp_port)
-        rig.peers.append(other)
+        other = rig.stranger()
         other.send()
         rig.run(40)
         assert other.receive()
@@ -426,6 +497,76 @@ def test_a_peer_that_sends_nothing_is_reported_once() -> None:
         rig.run(4000)
         (silent,) = rig.of(RtpSilent)
         assert silent.silent_s >= 5
+
+
+@pytest.mark.parametrize(
+    ("payload_type", "payload"), [(13, b"\x40"), (101, bytes([5, 0x0A, 3, 0x20]))]
+)
+def test_a_peer_that_sends_rtp_without_audio_is_there(
+    payload_type: int, payload: bytes
+) -> None:
+    with Rig(rtp_timeout_s=5.0) as rig:
+        peer = rig.talking_leg()
+        bot = rig.open_bot()
+        for _ in range(40):
+            peer.send(payload, payload_type)
+            rig.run(200)
+        assert rig.of(RtpSilent) == []
+        assert len(rig.happened("media.latched")) == 1
+        # To the bot it is silence as before.
+        assert 380 <= len(bot.audio) <= 400
+
+
+def test_garbage_and_rtcp_are_no_sign_that_media_flows() -> None:
+    with Rig(rtp_timeout_s=5.0) as rig:
+        peer = rig.talking_leg()
+        for _ in range(40):
+            peer.send_bytes(b"\x80\x00")
+            peer.send_bytes(b"\x81\xc8" + bytes(26))
+            rig.run(200)
+        assert len(rig.of(RtpSilent)) == 1
+
+
+def test_a_source_that_comes_back_after_a_pause_is_no_news() -> None:
+    with Rig() as rig:
+        peer = rig.talking_leg()
+        for _ in range(3):
+            rig.run(4000)
+            peer.send()
+        rig.run(20)
+        assert len(rig.happened("media.latched")) == 1
+
+
+def test_a_leg_that_was_never_negotiated_is_silent_too() -> None:
+    with Rig(rtp_timeout_s=5.0) as rig:
+        rig.add_leg(media=None)
+        rig.run(8000)
+        assert rig.of(RtpSilent) == []
+        rig.engine.handle(StartLeg("L1"))
+        rig.run(4000)
+        assert rig.of(RtpSilent) == []
+        rig.run(3000)
+        assert len(rig.of(RtpSilent)) == 1
+
+
+def test_the_first_audio_is_counted_from_the_start() -> None:
+    with Rig() as rig:
+        peer = rig.add_leg(media=media())
+        rig.engine.handle(StartLeg("L1"))
+        rig.run(100)
+        assert rig.stats()["first_audio_ms"] is None
+        peer.send()
+        rig.run(5)
+        assert rig.stats()["first_audio_ms"] == 105
+
+
+def test_audio_that_came_before_the_start_is_0_ms_after_it() -> None:
+    with Rig() as rig:
+        peer = rig.add_leg(media=media())
+        peer.send()
+        rig.run(100)
+        rig.engine.handle(StartLeg("L1"))
+        assert rig.stats()["first_audio_ms"] == 0
 
 
 def test_a_held_peer_may_be_silent() -> None:
