@@ -10,7 +10,12 @@ import pytest
 
 from tests.support.processes import Emulator, echo_bot, emulator
 
-PEERS = {"sipp": "sip-tester", "baresip": "baresip-core", "kamailio": "kamailio"}
+PEERS = {
+    "sipp": "sip-tester",
+    "baresip": "baresip-core",
+    "linphonec": "linphone-cli",
+    "kamailio": "kamailio",
+}
 
 # No ringing, and no greeting before the bot; or a flow that hangs up soon.
 AT_ONCE = """\
@@ -83,6 +88,11 @@ def sipp() -> str:
 @pytest.fixture
 def baresip() -> str:
     return _peer("baresip")
+
+
+@pytest.fixture
+def linphonec() -> str:
+    return _peer("linphonec")
 
 
 @pytest.fixture

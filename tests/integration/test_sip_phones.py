@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from pathlib import Path
 
 import pytest
 
 from emulator.cli import signals
 from tests.support import baresip as phone
+from tests.support import linphone
 from tests.support.processes import Emulator, run
 from tests.support.sipp import of_kind
 
@@ -16,8 +18,23 @@ def port_of(running: Emulator, transport: str) -> int:
     return int(running.process.wait_for(rf"SIP   {transport} .*:(\d+)")[1])
 
 
+def assert_tone(samples: array[int], rate_hz: int) -> None:
+    """The second before the last half is the phone's own 440 Hz, come back."""
+    tail = samples[-rate_hz - rate_hz // 2 : -rate_hz // 2]
+    fit = signals.fit_tone(tail, rate_hz, 300, 600)
+    assert fit.frequency_hz == pytest.approx(440, rel=0.01)
+    assert fit.snr_db > 20
+
+
+def assert_call_of_alice(running: Emulator, transport: str) -> None:
+    finished = running.finished_call()
+    assert (finished["from"], finished["cause"]) == ("09900000001", "caller-bye")
+    (created,) = of_kind(running.timeline(finished["sid"]), "call.created")
+    assert created["source"].startswith(transport)
+
+
 @pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
-def test_a_registered_phone_hears_its_own_tone(
+def test_baresip_registers_and_hears_its_own_tone(
     running: Emulator, baresip: str, workplace: Path, transport: str
 ) -> None:
     port = port_of(running, transport)
@@ -33,15 +50,28 @@ def test_a_registered_phone_hears_its_own_tone(
         cwd=workplace,
     )  # fmt: skip
     assert "200 OK (exotel-emulator) [1 binding]" in done.stdout + done.stderr
-    samples, rate_hz = phone.heard(workplace)
-    tail = samples[-rate_hz - rate_hz // 2 : -rate_hz // 2]
-    fit = signals.fit_tone(tail, rate_hz, 300, 600)
-    assert fit.frequency_hz == pytest.approx(440, rel=0.01), done.stdout
-    assert fit.snr_db > 20
-    finished = running.finished_call()
-    assert (finished["from"], finished["cause"]) == ("09900000001", "caller-bye")
-    (created,) = of_kind(running.timeline(finished["sid"]), "call.created")
-    assert created["source"].startswith(transport)
+    assert_tone(*phone.heard(workplace))
+    assert_call_of_alice(running, transport)
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
+def test_linphone_registers_and_hears_its_own_tone(
+    running: Emulator, linphonec: str, workplace: Path, transport: str
+) -> None:
+    port = port_of(running, transport)
+    output = linphone.call(
+        linphonec,
+        workplace,
+        f"sip:08010000002@127.0.0.1:{port};transport={transport}",
+        user="alice",
+        port=port,
+        transport=transport,
+        seconds=5,
+    )
+    assert "registered, identity=sip:alice@127.0.0.1" in output
+    assert "ended (No error)" in output
+    assert_tone(*linphone.heard(workplace))
+    assert_call_of_alice(running, transport)
 
 
 @pytest.mark.parametrize("transport", ["udp", "tls"])
