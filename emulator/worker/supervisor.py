@@ -23,6 +23,7 @@ from emulator.worker.messages import (
     Message,
     Ping,
     Pong,
+    RemoveLeg,
     Report,
 )
 from emulator.worker.process import WorkerProcess, start_process
@@ -133,13 +134,22 @@ class Supervisor:
         try:
             async with asyncio.timeout(ADD_LEG_LIMIT_S):
                 return await answer
-        except BaseException as error:
+        except TimeoutError as error:
+            self._abandon(leg_id)
+            raise WorkerLost(self.number, "no answer to AddLeg") from error
+        except asyncio.CancelledError:
+            self._abandon(leg_id)
+            raise
+        except EmulatorError:
             self.legs.discard(leg_id)
-            if isinstance(error, TimeoutError):
-                raise WorkerLost(self.number, "no answer to AddLeg") from error
             raise
         finally:
             del self._pending[leg_id]
+
+    def _abandon(self, leg_id: str) -> None:
+        """Nobody waits for this leg any more; the worker may have it or will."""
+        self.legs.discard(leg_id)
+        self.send(RemoveLeg(leg_id))
 
     def send(self, command: Command) -> None:
         """Send a command; dropped while there is no process."""
