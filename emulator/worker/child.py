@@ -1,7 +1,8 @@
 """The worker process: one engine, one loop, one link to control.
 
 ``python -m emulator.worker FD`` (``host`` starts it). It ends when control says
-``Drain``, when the link breaks, or on SIGTERM: always after its bots have been told.
+``Drain`` or when the link breaks: always after its bots have been told. Signals are for
+control.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ from emulator.worker.ticker import Ticker
 
 # How long streams may take for their last words when the process must end.
 DRAIN_LIMIT_S = 3.0
-# What bots hear when the process is told to end by anything but ``Drain``.
+# What bots hear when control has gone without a ``Drain``.
 _END_REASON = "callended"
 
 
@@ -65,8 +66,6 @@ class Worker:
 
     async def run(self, sock: socket.socket) -> None:
         """Serve until told to end."""
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._end, _END_REASON)
         await self._link.open(sock, greeting=Alive(os.getpid()))
         await self._must_end.wait()
         await self._end_calls()
@@ -166,8 +165,10 @@ def _stream_options(command: OpenStream) -> StreamOptions:
 
 def main(fd: int) -> None:
     """Run one worker on the link ``fd`` until it has to end."""
-    # Ctrl-C is for the control process, which then drains its workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Terminals and service managers signal every process of a group. Control ends its
+    # calls first and then drains us; without control the link's end is the sign.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     set_up_logging("WARNING", "console")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(Worker().run(socket.socket(fileno=fd)))

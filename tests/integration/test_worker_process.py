@@ -284,7 +284,7 @@ def test_a_worker_without_control_ends_by_itself() -> None:
             )
         # Read Alive, so that it runs.
         await asyncio.to_thread(ours.recv, 4096)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         ours.close()
         async with asyncio.timeout(5):
             assert await process.wait() == 0
@@ -292,14 +292,57 @@ def test_a_worker_without_control_ends_by_itself() -> None:
     run(scenario())
 
 
-def test_sigterm_ends_a_worker_in_order() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_is_for_control(number: signal.Signals) -> None:
     async def scenario() -> None:
         async with running(33140, 33159) as rig:
             await rig.pool.add_leg("L1", "C1", media())
-            os.kill(rig.pool.pids[0], signal.SIGTERM)
-            await rig.wait_for(lambda: rig.lost)
-            assert len(rig.of(LegRemoved)) == 1
-            assert rig.lost[0][2:] == ("exit status 0", frozenset())
+            pid = rig.pool.pids[0]
+            os.kill(pid, number)
+            await asyncio.sleep(0.2)
+            await rig.pool.add_leg("L2", "C2", media())
+            assert rig.pool.pids == (pid,)
+            await rig.pool.drain(5)
+            assert rig.lost == []
+            assert len(rig.of(LegRemoved)) == 2
+            assert not is_running(pid)
+
+    run(scenario())
+
+
+def test_a_leg_whose_caller_gave_up_while_its_port_was_opened_is_removed() -> None:
+    async def scenario() -> None:
+        async with running(33180, 33181) as rig:
+            pid = rig.pool.pids[0]
+            os.kill(pid, signal.SIGSTOP)
+            adding = asyncio.create_task(rig.pool.add_leg("L1", "C1", media()))
+            await asyncio.sleep(0.05)
+            adding.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await adding
+            os.kill(pid, signal.SIGCONT)
+            # There is one pair of ports only: it is free again.
+            assert await rig.pool.add_leg("L2", "C2", media()) == 33180
+            assert [removed.leg_id for removed in rig.of(LegRemoved)] == ["L1"]
+
+    run(scenario())
+
+
+def test_a_leg_that_a_stopped_worker_opens_too_late_is_removed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("emulator.worker.supervisor.ADD_LEG_LIMIT_S", 0.05)
+
+    async def scenario() -> None:
+        async with running(33182, 33183) as rig:
+            pid = rig.pool.pids[0]
+            os.kill(pid, signal.SIGSTOP)
+            with pytest.raises(WorkerLost, match="no answer"):
+                await rig.pool.add_leg("L1", "C1", media())
+            os.kill(pid, signal.SIGCONT)
+            await rig.wait_for(lambda: rig.of(LegRemoved))
+            monkeypatch.undo()
+            assert await rig.pool.add_leg("L2", "C2", media()) == 33182
 
     run(scenario())
 
