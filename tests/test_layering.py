@@ -80,7 +80,7 @@ PURE_ROOMS: dict[str, set[str]] = {
     "media": set(),
 }
 PURE_MODULES = {
-    "calls.custom_headers", "calls.door", "calls.ending",
+    "calls.custom_headers", "calls.door", "calls.early", "calls.ending",
     "calls.journal", "calls.numbers", "calls.rates", "calls.status", "calls.text",
     "calls.timeline", "worker.messages",
 }  # fmt: skip

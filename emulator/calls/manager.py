@@ -13,6 +13,7 @@ from emulator.calls.call import Call, CallFacts
 from emulator.calls.dialing import Identity, find_route
 from emulator.calls.door import Admitted, Answer, Knock, Refused, caller_identity
 from emulator.calls.doorkeeper import Doorkeeper
+from emulator.calls.early import EarlyTraces
 from emulator.calls.ending import EndCause
 from emulator.calls.journal import sip_event
 from emulator.calls.numbers import local_format
@@ -27,8 +28,6 @@ from emulator.worker.messages import Report
 
 logger = logging.getLogger("emulator.calls")
 
-# SIP messages that came before their call (its INVITE, the 100) or of no call at all.
-MAX_EARLY_TRACES = 256
 # Refused calls are kept apart: a scanner must not push real calls out of the history.
 KEEP_REFUSED = 100
 
@@ -62,7 +61,7 @@ class CallManager:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: deque[Call] = deque()
         self._refused: deque[Call] = deque()
-        self._early: deque[SipTrace] = deque(maxlen=MAX_EARLY_TRACES)
+        self._early = EarlyTraces()
 
     # Looking.
 
@@ -99,9 +98,9 @@ class CallManager:
         self._begin(invite, self._facts(invite, facts, answer), answer)
 
     def _begin(self, invite: IncomingInvite, facts: CallFacts, answer: Answer) -> None:
-        now_s = self._services.clock.monotonic_s()
-        early_s = (t.at_s for t in self._early if t.call_id == invite.call_id)
-        began_s = min(early_s, default=now_s)
+        began_s = self._early.began_s(invite.call_id)
+        if began_s is None:
+            began_s = self._services.clock.monotonic_s()
         call = self._remember(Call(facts, self._services, began_s, self._adopt))
         self._adopt(invite.call_id, call)
         if isinstance(answer, Refused):
@@ -177,9 +176,8 @@ class CallManager:
         """Put the SIP messages with this Call-ID on the call's timeline."""
         self._by_call_id[call_id] = call
         self._call_ids.setdefault(call.sid, []).append(call_id)
-        for trace in self._early:
-            if trace.call_id == call_id:
-                call.record_event(sip_event(trace))
+        for trace in self._early.take(call_id):
+            call.record_event(sip_event(trace))
 
     def _over(self, call: Call) -> None:
         """Count the call among the ended; forget the oldest of them."""
@@ -202,7 +200,7 @@ class CallManager:
         """Put a SIP message on the timeline of its call."""
         call = self._by_call_id.get(trace.call_id)
         if call is None:
-            self._early.append(trace)
+            self._early.add(trace)
         else:
             call.record_event(sip_event(trace))
 

@@ -11,8 +11,21 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 MAX_CHARS = 512
 
 
+class _Deletions(dict[str, dict[int, None]]):
+    """Translation tables that delete the characters of a string."""
+
+    def __missing__(self, chars: str) -> dict[int, None]:
+        table = self[chars] = dict.fromkeys(map(ord, chars))
+        return table
+
+
+_WITHOUT = _Deletions()
+
+
 def printable(text: str, *, keep: str = "", max_chars: int = MAX_CHARS) -> str:
     """Return ``text``, cut, with everything unprintable but ``keep`` replaced."""
+    if len(text) <= max_chars and text.translate(_WITHOUT[keep]).isprintable():
+        return text  # Nearly always, and at a twentieth of the cost.
     shown = "".join(
         char if char.isprintable() or char in keep else REPLACEMENT
         for char in text[:max_chars]
