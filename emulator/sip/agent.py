@@ -13,7 +13,7 @@ from emulator.errors import ProtocolError
 from emulator.ids import IdSource
 from emulator.sip.address import DEFAULT_PORTS, SourceAddress, Target, Transport
 from emulator.sip.auth import DigestServer, Problem
-from emulator.sip.dialog import DialogId
+from emulator.sip.dialog import DialogId, dialog_id_of
 from emulator.sip.effects import (
     Announce,
     ClearTimer,
@@ -335,11 +335,18 @@ class UserAgent:
         invite_key = invite_id_of_cancel(cancel)
         if invite_key not in self._layer:
             return self._reply(key, cancel, 481)
-        effects = self._reply(key, cancel, 200)
+        effects = self._reply(key, cancel, 200, to_tag=self._tag_in(invite_key))
         session = self._users.get(invite_key) or self._dialogs.get(dialog_id_of(cancel))
         if isinstance(session, InviteSession):
             effects += self.act(session, session.cancel(invite_key, cancel))
         return effects
+
+    def _tag_in(self, invite_key: TransactionId) -> str | None:
+        """Return the To tag of our responses to an INVITE, also of those to come."""
+        user = self._users.get(invite_key)
+        if isinstance(user, UasSession):
+            return user.dialog.id.local_tag
+        return self._layer.to_tag(invite_key)
 
     def _ack_arrived(self, ack: Request) -> list[Effect]:
         session = self._dialogs.get(dialog_id_of(ack))
@@ -402,9 +409,10 @@ class UserAgent:
         request: Request,
         status: int,
         headers: Iterable[tuple[str, str]] = (),
+        to_tag: str | None = None,
     ) -> list[Effect]:
-        to_tag = None if status == 100 else self._ids.tag()
-        response = self._party.response(request, status, to_tag=to_tag, headers=headers)
+        tag = None if status == 100 else to_tag or self._ids.tag()
+        response = self._party.response(request, status, to_tag=tag, headers=headers)
         return self._carry(self._layer.respond(key, response))
 
     def _refuse(
@@ -450,13 +458,9 @@ class UserAgent:
         return self._last_serial
 
     def _is_full(self, request: Request) -> bool:
-        return len(
-            self._layer
-        ) >= self._options.limits.max_transactions and request.method not in {
-            "ACK",
-            "CANCEL",
-            "BYE",
-        }
+        if request.method in {"ACK", "CANCEL", "BYE"}:
+            return False
+        return len(self._layer) >= self._options.limits.max_transactions
 
     def _has_too_many_dialogs(self) -> bool:
         return len(self._dialogs) >= self._options.limits.max_dialogs
@@ -479,11 +483,6 @@ def served_methods(options: SipOptions) -> tuple[str, ...]:
     registers = ("REGISTER",) if options.users else ()
     refers = ("REFER",) if options.accept_refer else ()
     return (*METHODS, *registers, *refers)
-
-
-def dialog_id_of(request: Request) -> DialogId:
-    """Return the dialog that an incoming request names."""
-    return DialogId(request.call_id, request.to.tag or "", request.from_.tag or "")
 
 
 def reply_target(request: Request, source: SourceAddress) -> Target:

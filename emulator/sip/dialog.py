@@ -28,6 +28,11 @@ class DialogId(NamedTuple):
     remote_tag: str
 
 
+def dialog_id_of(request: Request) -> DialogId:
+    """Return the dialog that an incoming request names."""
+    return DialogId(request.call_id, request.to.tag or "", request.from_.tag or "")
+
+
 class DialogState(Enum):
     """EARLY until a 2xx."""
 

@@ -87,17 +87,21 @@ TransactionEffect: TypeAlias = (
 
 
 class Transaction:
-    """One run of a table; knows its messages, but not where they go."""
+    """One run of a table; knows its messages, but not where they go.
+
+    Attributes:
+        last_response: What a server repeats; None when nothing can ask for it.
+    """
 
     __slots__ = (
         "_ack",
         "_intervals",
-        "_last_response",
         "_method",
         "_reliable",
         "_request",
         "_table",
         "_timers",
+        "last_response",
         "state",
     )
 
@@ -116,7 +120,7 @@ class Transaction:
         self._timers = timers
         self._reliable = reliable
         self._intervals: dict[Timer, float] = {}
-        self._last_response: Response | None = None
+        self.last_response: Response | None = None
         self._ack: Request | None = None
 
     @property
@@ -151,7 +155,7 @@ class Transaction:
         """
         kind = _sending(response.status)
         self._require(kind)
-        self._last_response = response
+        self.last_response = response
         return self._step(kind, response)
 
     def timer_fired(self, timer: Timer) -> list[TransactionEffect]:
@@ -201,7 +205,7 @@ class Transaction:
         """
         self._request = None
         if self.state is not State.COMPLETED:
-            self._last_response = None
+            self.last_response = None
 
     def _do(
         self,
@@ -228,8 +232,8 @@ class Transaction:
                 assert message is not None
                 effects.append(Send(message))
             case Do.RESEND_RESPONSE:
-                if self._last_response is not None:
-                    effects.append(Send(self._last_response, is_retransmission=True))
+                if self.last_response is not None:
+                    effects.append(Send(self.last_response, is_retransmission=True))
             case Do.DELIVER:
                 assert message is not None
                 effects.append(Deliver(message))

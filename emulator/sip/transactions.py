@@ -179,6 +179,12 @@ class TransactionLayer:
             return []
         return self._carry(key, known, known.transaction.respond(response))
 
+    def to_tag(self, key: TransactionId) -> str | None:
+        """Return the To tag of the last response that may still be repeated."""
+        known = self._open.get(key)
+        response = known.transaction.last_response if known is not None else None
+        return response.to.tag if response is not None else None
+
     def timer_fired(self, timer_key: TransactionTimer) -> list[Outcome]:
         """A timer of a transaction ran out."""
         key, timer = timer_key

@@ -12,8 +12,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-import pytest
-
 from tests.support.processes import Emulator, eventually
 
 OFFER = (
@@ -132,7 +130,6 @@ def test_a_repeated_bye_gets_the_same_answer_and_a_new_one_none(
     assert running.finished_call()["cause"] == "caller-bye"
 
 
-@pytest.mark.xfail(strict=True, reason="the 200 to a CANCEL has a tag of its own")
 def test_the_answer_to_a_cancel_has_the_same_tag_as_that_to_its_invite(
     running: Emulator,
 ) -> None:

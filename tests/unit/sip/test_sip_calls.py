@@ -280,6 +280,27 @@ def test_cancel_while_ringing(world: World, alice: Node, bob: Node) -> None:
     assert_nothing_left(world, alice, bob)
 
 
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_the_answer_to_a_cancel_has_the_tag_of_those_to_its_invite(
+    world: World, alice: Node, bob: Node, is_refused: bool
+) -> None:
+    never_answer(bob)
+    alice.dial(bob)
+    world.run(1)
+    if is_refused:
+        world.lose = lose_first("486 INVITE")
+        bob.do(bob.call.reject(486, None, ()))
+    alice.do(alice.call.hang_up(()))
+    world.run(1)
+    responses = [
+        sent.message
+        for sent in world.log
+        if isinstance(sent.message, Response) and sent.message.status > 100
+    ]
+    assert {"INVITE", "CANCEL"} == {response.cseq.method for response in responses}
+    assert len({response.to.tag for response in responses}) == 1
+
+
 def test_cancel_waits_for_a_provisional_response(
     world: World, alice: Node, bob: Node
 ) -> None:
