@@ -258,7 +258,7 @@ class CallSettings(Section):
         1000, ge=1, description="More calls get 503: bounds memory and ports."
     )
     timeline_max_events: int = Field(
-        5000, ge=100, description="Events kept per call; the middle goes first."
+        2000, ge=100, description="Events kept per call; the middle goes first."
     )
     keep_ended: int = Field(
         1000, ge=0, description="Ended calls kept in memory for the API."

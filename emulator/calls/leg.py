@@ -102,6 +102,7 @@ class Leg:
         """
         port = await self._workers.add_leg(self.leg_id, self._call_sid, media)
         self._is_open = True
+        self._listener.record("media.started", {"rtp_port": port, **_describe(media)})
         return port
 
     def start(self) -> None:
@@ -217,6 +218,17 @@ class Leg:
             )
             _resolve(stream, lost)
         _resolve(self._removed, LegRemoved(self.leg_id, {}))
+
+
+def _describe(media: MediaParams | None) -> dict[str, JsonValue]:
+    """Return what is agreed on so far: nothing while our own offer is open."""
+    if media is None:
+        return {}
+    return {
+        "codec": media.codec,
+        "ptime_ms": media.ptime_ms,
+        "peer": f"{media.remote_ip}:{media.remote_port}",
+    }
 
 
 def _lost_stream(stream_sid: str, reason: str) -> StreamEnded:

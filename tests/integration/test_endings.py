@@ -26,6 +26,9 @@ from tests.support.processes import (
     run,
 )
 
+# Whole processes, in real time.
+pytestmark = pytest.mark.slow
+
 
 def bot_env(port: int) -> dict[str, str]:
     url = f"ws://127.0.0.1:{port}/media?sample-rate=8000"

@@ -16,6 +16,9 @@ from emulator.cli import signals
 from tests.support import baresip as phone
 from tests.support.processes import ROOT, Emulator, Process, free_port, run
 
+# Whole processes, in real time.
+pytestmark = pytest.mark.slow
+
 
 def kinds(entries: list[dict[str, Any]]) -> list[str]:
     return [entry["kind"] for entry in entries]

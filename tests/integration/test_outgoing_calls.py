@@ -14,6 +14,9 @@ from emulator.cli import signals
 from tests.support import baresip as phone
 from tests.support.processes import Emulator, Process, echo_bot, emulator, free_port
 
+# Whole processes, in real time.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def calling(tmp_path: Path) -> Iterator[Emulator]:
