@@ -20,9 +20,6 @@ from emulator.stream import dial_errors
 RECEIVE_BUFFER_BYTES = 16 * 1024
 # Bounds the stale audio that the kernel holds for a bot that does not read.
 SEND_BUFFER_BYTES = 64 * 1024
-# Linux: first byte of struct tcp_info; what it says after a reset.
-_TCP_INFO = getattr(socket, "TCP_INFO", None)
-_TCP_CLOSE = 7
 
 
 class DialFailed(TransportError):
@@ -130,16 +127,6 @@ def _tls_context(verify: bool, ca_file: str | None) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def was_reset(sock: socket.socket) -> bool:
-    """Return whether the peer's end vanished instead of closing; False if unknown."""
-    if _TCP_INFO is None:
-        return False
-    try:
-        return sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0] == _TCP_CLOSE
-    except OSError:
-        return False
 
 
 def shut_down(sock: socket.socket) -> None:

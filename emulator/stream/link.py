@@ -38,13 +38,7 @@ from emulator.stream.assembler import (
     Opcode,
     Violation,
 )
-from emulator.stream.connector import (
-    Connector,
-    DialFailed,
-    shut_down,
-    tls_context,
-    was_reset,
-)
+from emulator.stream.connector import Connector, DialFailed, shut_down, tls_context
 from emulator.stream.url import BotUrl
 from emulator.stream_options import StreamOptions
 
@@ -79,7 +73,8 @@ class LinkEnd:
 
     Attributes:
         code: As the bot saw or sent it.
-        first: Who closed: ``bot``, ``platform`` or ``network``.
+        first: Who closed: ``bot`` by a close frame, ``platform`` (we), or ``network``:
+            the connection ended without a word.
     """
 
     code: int
@@ -120,7 +115,6 @@ class BotLink:
         self._owner = owner
         self._assembler = MessageAssembler(options.max_message_bytes)
         self._transport: WSTransport | None = None
-        self._sock: socket.socket | None = None
         self._deadline: asyncio.Timeout | None = None
         self._timers: set[asyncio.TimerHandle] = set()
         self._slice_began_s = 0.0
@@ -144,8 +138,8 @@ class BotLink:
             async with asyncio.timeout(self._options.handshake_timeout_s) as deadline:
                 self._deadline = deadline
                 context = await self._tls_context()
-                self._sock = await connector.connect()
-                await self._upgrade(self._sock, context)
+                sock = await connector.connect()
+                await self._upgrade(sock, context)
         except TimeoutError as error:
             raise connector.timed_out() from error
         except OSError as error:
@@ -342,8 +336,9 @@ class BotLink:
             timer.cancel()
         if self._was_closed_for_a_violation(transport):
             return
-        reset = self._sock is not None and was_reset(self._sock)
-        self._ends(ABNORMAL, "", "network" if reset else "bot")
+        # FIN or RST tells nothing: a process that is killed leaves either, as it had
+        # read all that we sent or not.
+        self._ends(ABNORMAL, "", "network")
         self._owner.bot_closed()
 
     def _was_closed_for_a_violation(self, transport: WSTransport) -> bool:

@@ -306,7 +306,8 @@ class StreamEnded:
         disconnected_by: ``bot``, ``user`` or ``NA``.
         error: ``3009 …`` text on failure, else None.
         duration_s: From ``start`` to the end; 0 on failure.
-        closed_first: ``bot``, ``platform`` or ``network``; None if never open.
+        closed_first: ``bot`` by a close frame, ``platform``, or ``network``: the
+            connection ended without a close frame; None if never open.
     """
 
     stream_sid: str
