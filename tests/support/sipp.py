@@ -6,7 +6,8 @@ A scenario in ``tests/data/sipp`` is SIPp's own XML and, besides, may put in a p
     <include part="request" method="BYE" cseq="2"/>
 
 In a part, ``{{cseq}}`` is the attribute of that name and ``{{branch|[branch]}}`` has a
-value of its own for when there is none; a line that comes out empty is left out.
+value of its own for when there is none, which ``cseq=" "`` keeps out; a line that comes
+out empty is left out.
 """
 
 from __future__ import annotations
@@ -45,12 +46,17 @@ def _expand(text: str) -> str:
 
 def _part(include: re.Match[str]) -> str:
     values = {
-        name: "\n".join(line for line in value.splitlines() if line.strip())
+        name: _without_blank_lines(value) if "\n" in value else value
         for name, value in _ATTRIBUTE.findall(include["attributes"])
     }
     text = (SCENARIOS / "parts" / f"{include['part']}.xml").read_text()
     text = _LONE_PLACE.sub(lambda m: m[0] if values.get(m[1]) else "", text)
     return _expand(_PLACE.sub(lambda m: values.get(m[1]) or m[2] or "", text))
+
+
+def _without_blank_lines(text: str) -> str:
+    """One would end the header of a message."""
+    return "\n".join(line for line in text.splitlines() if line.strip())
 
 
 @dataclass
@@ -60,6 +66,7 @@ class Peer:
     Args:
         port: Of the SIP server that it calls.
         transport: ``u1`` (UDP) or ``t1`` (TCP).
+        options: Further arguments.
     """
 
     program: str
@@ -67,6 +74,7 @@ class Peer:
     port: int
     number: str = "08010000002"
     transport: str = "u1"
+    options: tuple[str, ...] = ()
     messages: Path = field(init=False)
 
     def start(self, name: str) -> Process:
@@ -82,7 +90,7 @@ class Peer:
             "-mi", "127.0.0.1", "-mp", str(free_port(socket.SOCK_DGRAM)), "-rtp_echo",
             "-nostdin", "-trace_msg", "-message_file", str(self.messages),
             "-trace_err", "-error_file", str(self.directory / f"{name}.errors"),
-            cwd=self.directory,
+            *self.options, cwd=self.directory,
         )  # fmt: skip
 
     def _own_port(self) -> str:
