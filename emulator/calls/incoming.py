@@ -68,7 +68,7 @@ class IncomingParty(Party):
 
     def _acked(self, sdp: str | None) -> None:
         super()._acked(sdp)
-        if sdp is None and self._invite.sdp is None:
+        if sdp is None and self._invite.sdp is None and not self._has_acked.is_set():
             # Our 200 made the offer, so the ACK must answer it (RFC 3261 §13.2.1).
             self._listener.end(EndCause.NO_MEDIA, "the ACK has no answer to our offer")
         self._has_acked.set()
