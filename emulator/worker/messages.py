@@ -41,7 +41,8 @@ class MediaParams:
         send_before_latch: True when the SDP address is trusted, so that audio may
             start before the first packet of the peer.
         wait_for_peer: Whether prompts wait until the peer is heard, or 250 ms, so that
-            their beginning is not lost; a caller, who answers nobody, need not.
+            their beginning is not lost. False talks at once to a trusted SDP address,
+            as a caller does.
     """
 
     codec: str
