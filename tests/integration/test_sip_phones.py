@@ -13,6 +13,9 @@ from tests.support import linphone
 from tests.support.processes import Emulator, run
 from tests.support.sipp import of_kind
 
+# Whole processes, in real time.
+pytestmark = pytest.mark.slow
+
 
 def port_of(running: Emulator, transport: str) -> int:
     return int(running.process.wait_for(rf"SIP   {transport} .*:(\d+)")[1])

@@ -12,6 +12,9 @@ from tests.support.kamailio import kamailio as kamailio_in_front
 from tests.support.processes import Emulator, free_port, run
 from tests.support.sipp import BRIEF, DIRECT, Peer, of_kind
 
+# Whole processes, in real time.
+pytestmark = pytest.mark.slow
+
 
 def uri(running: Emulator, transport: str = "udp") -> str:
     return f"sip:127.0.0.1:{running.sip_port};transport={transport}"

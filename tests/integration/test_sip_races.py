@@ -12,7 +12,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
+import pytest
+
 from tests.support.processes import Emulator, eventually
+
+# Whole processes, in real time.
+pytestmark = pytest.mark.slow
 
 OFFER = (
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"

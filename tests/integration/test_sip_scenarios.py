@@ -14,6 +14,9 @@ import pytest
 from tests.support.processes import Emulator, emulator
 from tests.support.sipp import BRIEF, DIRECT, Peer, of_kind
 
+# Whole processes, in real time.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def ringing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
@@ -86,7 +89,6 @@ def test_a_bye_while_it_rings_ends_the_call(
 # --- the ACK ---
 
 
-@pytest.mark.slow
 def test_without_an_ack_the_200_is_repeated_and_then_the_call_ended(
     at_once: Emulator, sipp: str, workplace: Path
 ) -> None:
@@ -173,7 +175,6 @@ def test_an_interval_that_is_too_small_is_422_and_no_call(
     assert len(running.calls()) == before
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(100)
 def test_a_caller_who_forgets_to_refresh_is_hung_up_on(
     at_once: Emulator, sipp: str, workplace: Path

@@ -12,6 +12,9 @@ import pytest
 from tests.support.processes import Emulator, free_port
 from tests.support.sipp import DIRECT, of_kind
 
+# Whole processes, in real time.
+pytestmark = pytest.mark.slow
+
 DEADLINE_S = 10.0
 # For what is sent without waiting, as a BYE is.
 PAUSE_S = 0.4

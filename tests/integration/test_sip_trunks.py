@@ -10,6 +10,9 @@ import pytest
 from tests.support.processes import Emulator, emulator
 from tests.support.sipp import Peer, of_kind
 
+# Whole processes, in real time.
+pytestmark = pytest.mark.slow
+
 CONFIG = """\
 calls: {ring_ms: 0}
 trunks:
