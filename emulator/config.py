@@ -197,6 +197,10 @@ class MediaSettings(Section):
         ("PCMA", "PCMU"), min_length=1, description="Offered and accepted, best first."
     )
 
+    inband_dtmf: bool = Field(
+        False, description="Hear digits in the audio of phones without RFC 4733."
+    )
+
     @field_validator("rtp_port_max")
     @classmethod
     def _is_a_range(cls, value: int, info: ValidationInfo) -> int:

@@ -44,6 +44,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("emulator.service")
 
+# Knobs of the stream that the playout obeys, not the WebSocket client.
+ENGINE_STREAM_KNOBS = (
+    "clear_granularity",
+    "mark_on_clear",
+    "on_bot_close",
+    "max_queued_s",
+)
 SIP_REALM = "exotel-emulator"
 DEFAULT_CONFIG = Path("config/emulator.yaml")
 
@@ -108,6 +115,16 @@ def find_flow_files(paths: list[Path]) -> list[FlowFile]:
             place = FlowPlace(str(file.parent), os.path.isfile)
             found.append(FlowFile(str(file), text, place))
     return found
+
+
+def engine_options(settings: Settings) -> dict[str, JsonValue]:
+    """Return what the media engine is told: ``worker.surroundings.EngineOptions``."""
+    stream = settings.stream.model_dump()
+    return {
+        "rtp_timeout_s": settings.sip.rtp_timeout_s,
+        "inband_dtmf": settings.media.inband_dtmf,
+        **{name: stream[name] for name in ENGINE_STREAM_KNOBS},
+    }
 
 
 class Service:
@@ -231,7 +248,7 @@ class Service:
             bind_ip=media.bind,
             rtp_port_min=media.rtp_port_min,
             rtp_port_max=media.rtp_port_max,
-            options={"rtp_timeout_s": self.settings.sip.rtp_timeout_s},
+            options=engine_options(self.settings),
         )
 
     def _build_calls(self) -> None:

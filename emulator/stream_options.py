@@ -270,6 +270,11 @@ class StreamOptions:
         "assumed", "streaming spec §2.5",
         unit="bytes", minimum=1024, maximum=64 * 1024 * 1024,
     )  # fmt: skip
+    max_queued_s: float = _knob(
+        600.0,
+        "Bot audio waiting to be played; then the oldest goes, with a note.",
+        "assumed", "streaming spec §2.5", unit="s", minimum=1, maximum=7200,
+    )  # fmt: skip
     max_write_buffer_bytes: int = _knob(
         256_000,
         "Unsent data towards a bot that does not read; then the oldest audio goes.",

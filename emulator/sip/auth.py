@@ -19,7 +19,7 @@ from typing import Final
 from emulator.ids import IdSource
 from emulator.sip.errors import SipParseError
 from emulator.sip.message import Request, Response
-from emulator.sip.uri import parse_sip_uri, quoted, unquoted
+from emulator.sip.uri import quoted, unquoted
 
 ALGORITHMS: Final = ("SHA-256", "MD5")
 # Long enough for the refreshes of an hour-long registration.
@@ -239,7 +239,8 @@ class DigestServer:
         """Say who sent the request.
 
         Raises:
-            SipParseError: The credentials are malformed or for another Request-URI.
+            SipParseError: The credentials are malformed. Their URI may differ from
+                the Request-URI: a proxy may have changed that (RFC 3261 §22.4).
         """
         fields = self._own_credentials(request)
         if fields is None:
@@ -263,7 +264,6 @@ class DigestServer:
                 needed |= {"nc", "cnonce"}
             if not needed <= fields.keys():
                 raise SipParseError("incomplete Digest credentials")
-            _require_same_uri(fields["uri"], request)
             return fields
         return None
 
@@ -307,12 +307,3 @@ class DigestServer:
     def _seal(self, text: str) -> str:
         data = text.encode("utf-8", "surrogateescape")
         return hmac.new(self._secret, data, "sha256").hexdigest()[:32]
-
-
-def _require_same_uri(uri: str, request: Request) -> None:
-    """RFC 7616 §3.4.6; compared as URIs, since phones differ in their parameters."""
-    if uri == request.uri:
-        return
-    theirs, ours = parse_sip_uri(uri), request.sip_uri
-    if (theirs.user, theirs.host.lower()) != (ours.user, ours.host.lower()):
-        raise SipParseError("Digest credentials for another Request-URI")

@@ -227,7 +227,9 @@ def parse_params(text: str) -> Params:
     """Read ``a=1;b;c="x;y"``; names in lower case, quotes kept.
 
     Raises:
-        SipParseError: Bad syntax, or a name that appears twice (RFC 3261 §7.3.1).
+        SipParseError: Bad syntax, or a name with two values (RFC 3261 §7.3.1). The
+            same value twice means one thing only: baresip appends a ``transport``
+            that was dialled already.
     """
     if not text:
         return NO_PARAMS
@@ -243,7 +245,7 @@ def parse_params(text: str) -> Params:
             raise SipParseError(f"bad parameters {text!r}")
         name, value = found.groups()
         name = name.lower()
-        if name in params:
+        if params.get(name, value) != value:
             raise SipParseError(f"parameter {name!r} appears twice")
         params[name] = value
         position = found.end()
@@ -257,11 +259,12 @@ def _split_params(text: str) -> Params:
     for part in text.removesuffix(";").split(";"):
         name, equals, value = part.partition("=")
         name = name.lower()
-        if name in params:
+        given = value if equals else None
+        if params.get(name, given) != given:
             raise SipParseError(f"parameter {name!r} appears twice")
         if not name:
             raise SipParseError(f"bad parameters {text!r}")
-        params[name] = value if equals else None
+        params[name] = given
     return params
 
 

@@ -46,7 +46,6 @@ def test_a_trunk_is_challenged_and_let_in(
     assert trunked.finished_call()["cause"] == "caller-bye"
 
 
-@pytest.mark.xfail(strict=True, reason="credentials for another URI get 400")
 def test_credentials_may_be_for_another_uri(
     trunked: Emulator, sipp: str, workplace: Path
 ) -> None:

@@ -135,7 +135,6 @@ def test_credentials_for_another_realm_are_not_ours() -> None:
         "Basic YWxpY2U6eA==",
         "Digest realm",
         'Digest realm="emulator"',
-        f'{OWN} uri="sip:elsewhere.org", response="x"',
         f'{OWN} uri="sip:example.org", response="x", qop=auth',
     ],
 )
