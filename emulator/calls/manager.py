@@ -62,6 +62,7 @@ class CallManager:
         self._ended: deque[Call] = deque()
         self._refused: deque[Call] = deque()
         self._early = EarlyTraces()
+        self._taken = 0
 
     # Looking.
 
@@ -78,6 +79,11 @@ class CallManager:
     def active(self) -> int:
         """How many calls are up."""
         return len(self._tasks)
+
+    @property
+    def taken(self) -> int:
+        """How many calls there have been, refused ones too."""
+        return self._taken
 
     # Arriving.
 
@@ -169,6 +175,7 @@ class CallManager:
         )
 
     def _remember(self, call: Call) -> Call:
+        self._taken += 1
         self._calls[call.sid] = call
         return call
 

@@ -68,7 +68,9 @@ def trunk_emulator(directory: Path, *destinations: str) -> Iterator[Emulator]:
     config = (
         f"trunks:\n  - name: pbx\n    sid: trmum1pbx\n    destinations: [{quoted}]\n"
     )
-    with emulator(directory, config=config) as running:
+    # No bot: once answered, the stream fails and the flow hangs up.
+    env = {"ECHO_BOT_URL": f"ws://127.0.0.1:{free_port()}/media"}
+    with emulator(directory, config=config, env=env) as running:
         yield running
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tests.support.footprint import Footprint, footprint
-from tests.support.processes import Emulator, emulator, eventually, run
+from tests.support.processes import Emulator, emulator, eventually, free_port, run
 
 # Transactions linger for 64*T1 = 32 s (RFC 3261 §17).
 DRAIN_S = 34.0
@@ -30,17 +31,25 @@ def call(running: Emulator, sipp: str, directory: Path, count: int) -> list[Foot
     return [footprint(pid) for pid in pids]
 
 
+def growth(before: list[Footprint], after: list[Footprint]) -> int:
+    return sum(
+        a.memory_bytes - b.memory_bytes for a, b in zip(after, before, strict=True)
+    )
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(240)
 def test_a_thousand_calls_leave_no_file_and_no_memory(
     sipp: str, workplace: Path
 ) -> None:
-    with emulator(workplace, config=CONFIG) as running:
-        # As many: what a process once had it need not give back, but may not add to.
-        before = call(running, sipp, workplace, CALLS)
-        after = call(running, sipp, workplace, CALLS)
-    assert [one.files for one in after] == [one.files for one in before]
-    more_bytes = sum(
-        a.memory_bytes - b.memory_bytes for a, b in zip(after, before, strict=True)
-    )
-    assert more_bytes < MAX_MORE_BYTES
+    # Nobody listens there: what else runs on the machine has no part in this.
+    env = {"ECHO_BOT_URL": f"ws://127.0.0.1:{free_port()}/media"}
+    with emulator(workplace, config=CONFIG, env=env) as running:
+        # What a process once had it need not give back, so the first thousand count
+        # for nothing; of the next two, a leak shows in both, an arena that the
+        # allocator happens to take in one.
+        rounds = [call(running, sipp, workplace, CALLS) for _ in range(3)]
+    files = [[one.files for one in footprints] for footprints in rounds]
+    assert files[1:] == files[:-1]
+    growths = [growth(*pair) for pair in pairwise(rounds)]
+    assert min(growths) < MAX_MORE_BYTES, growths
