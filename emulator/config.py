@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
@@ -44,6 +45,13 @@ Network = str
 RESERVED_HEADER_PREFIXES = (
     "x-exotel-", "x-veeno-", "x-veen-", "exotel-", "veeno-", "veen-",
 )  # fmt: skip
+
+
+# What a trunk is called at; names are looked up when it is called.
+_DESTINATION = re.compile(
+    r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
+    r"(?:;transport=(?:udp|tcp|tls))?"
+)
 
 
 class Section(BaseModel):
@@ -121,6 +129,15 @@ class TrunkSettings(Section):
     calls_per_minute: int = Field(
         200, ge=1, description="More calls of the trunk get 503."
     )
+
+    @field_validator("destinations")
+    @classmethod
+    def _are_destinations(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            match = _DESTINATION.fullmatch(value)
+            if match is None or int(match["port"] or 1) not in range(1, 65536):
+                raise ValueError(f"{value!r} is no host:port;transport=udp, tcp or tls")
+        return values
 
     @field_validator("whitelisted_ips")
     @classmethod

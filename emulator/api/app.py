@@ -17,6 +17,7 @@ def create_app(context: ControlContext) -> FastAPI:
     app = FastAPI(title="Exotel emulator", version=__version__, redoc_url=None)
     app.include_router(control_router(context))
     app.add_exception_handler(ApiError, _answer_api_error)
+    app.add_exception_handler(Exception, _answer_internal_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_bad_request)
     return app
@@ -30,6 +31,11 @@ def _error(status: int, code: str, message: str) -> JSONResponse:
 async def _answer_api_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)
     return _error(error.status, error.code, error.message)
+
+
+async def _answer_internal_error(_: Request, error: Exception) -> JSONResponse:
+    """Answer for a bug of ours; uvicorn logs it with its traceback."""
+    return _error(500, "internal", f"{type(error).__name__}; see the log")
 
 
 async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:

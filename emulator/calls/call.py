@@ -260,7 +260,8 @@ class Call:
     async def _converse(
         self, party: Party, flow: Flow, sip_parameters: Mapping[str, str]
     ) -> None:
-        if await party.establish():
+        # An answer that cannot be used has ended the call already.
+        if await party.establish() and self.ending is None:
             self._note_answer()
             self.leg.start()
             await self._run_flow(flow, sip_parameters)

@@ -169,7 +169,9 @@ def bot(
     name: Annotated[
         str | None, typer.Argument(help="Which bot; without a name they are listed.")
     ] = None,
-    port: Annotated[int, typer.Option(help="TCP port to listen on.")] = 5001,
+    port: Annotated[
+        int, typer.Option(help="TCP port to listen on.", min=0, max=65535)
+    ] = 5001,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:

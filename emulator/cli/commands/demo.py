@@ -29,6 +29,8 @@ RATE_HZ = 8000
 # 997 Hz and not 1000: no whole number of samples, so that every code of G.711 is met.
 TONE_HZ = 997.0
 TONE_S = 2.0
+WINDOW_S = 0.25
+MARGIN_S = 0.2
 MIN_SNR_DB = 20.0
 MAX_FREQUENCY_ERROR = 0.01
 # What G.711 leaves of a rendering is above 0.99.
@@ -158,14 +160,30 @@ def check_sound(heard: array[int], greeting: Path | None) -> Iterator[Check]:
     if bounds is None:
         yield Check("echo", False, "silence")
         return
-    # The tone is the last sound; its middle second is clear of both ends.
-    middle = bounds[1] - int(TONE_S * RATE_HZ / 2)
-    fit = signals.fit_tone(
-        heard[middle - RATE_HZ // 2 : middle + RATE_HZ // 2], RATE_HZ, 300, 3400
-    )
+    fits = _fit_windows(heard[: bounds[1]])
+    if not fits:
+        yield Check("echo", False, "less sound than the tone is long")
+        return
+    fit = sorted(fits, key=lambda one: one.snr_db)[len(fits) // 2]
     error = abs(fit.frequency_hz / TONE_HZ - 1)
     yield Check(
         "echo",
         error <= MAX_FREQUENCY_ERROR and fit.snr_db > MIN_SNR_DB,
         f"{fit.frequency_hz:.1f} Hz ({TONE_HZ:g} sent), SNR {fit.snr_db:.1f} dB",
     )
+
+
+def _fit_windows(heard: array[int]) -> list[signals.ToneFit]:
+    """Fit the tone, which is the last sound, in windows clear of both its ends.
+
+    Windows, because a machine that is busy for a moment leaves a hole of one packet
+    (counted in ``media.stats``), which says nothing about the sound.
+    """
+    window = int(WINDOW_S * RATE_HZ)
+    margin = int(MARGIN_S * RATE_HZ)
+    first = len(heard) - int(TONE_S * RATE_HZ) + margin
+    starts = range(max(0, first), len(heard) - margin - window + 1, window)
+    return [
+        signals.fit_tone(heard[start : start + window], RATE_HZ, 300, 3400)
+        for start in starts
+    ]

@@ -415,5 +415,5 @@ def _listen_error(
     setting = "sip.tls_port" if transport == "tls" else "sip.port"
     return ListenError(
         f"cannot listen for SIP on {transport} {ip}:{port}: {what} "
-        f"(settings sip.bind_ip, {setting} and sip.transports)"
+        f"(settings sip.bind, {setting} and sip.transports)"
     )

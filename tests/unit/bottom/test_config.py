@@ -72,6 +72,15 @@ def test_an_illegal_knob_names_its_line_and_the_choices() -> None:
     ("text", "field"),
     [
         ("sip: {transports: []}", "sip.transports"),
+        (
+            "trunks: [{name: a, sid: b, destinations: ['1.2.3.4:99999']}]",
+            "destinations",
+        ),
+        (
+            "trunks: [{name: a, sid: b, destinations: ['x;transport=sctp']}]",
+            "transport",
+        ),
+        ("trunks: [{name: a, sid: b, destinations: ['']}]", "destinations"),
         ("media: {rtp_port_min: 20000, rtp_port_max: 10000}", "media.rtp_port_max"),
     ],
 )
