@@ -122,7 +122,8 @@ class Play:
     """Queue a prompt; answered by ``PlayEnded``.
 
     Exactly one of ``path`` (WAV or MP3), ``silence_ms`` and ``tone`` (name of a
-    built-in prompt) is given.
+    built-in prompt) is given. ``loop`` repeats it without a gap until it is stopped:
+    ringback and music on hold.
     """
 
     leg_id: str
@@ -130,6 +131,7 @@ class Play:
     path: str | None = None
     silence_ms: int | None = None
     tone: str | None = None
+    loop: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,50 @@ class CloseStream:
 
     stream_sid: str
     reason: str = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """Let two legs of one worker talk to each other, keys included.
+
+    What a leg is played, and what its two-way stream says, is mixed with what the
+    other party says. ``other_leg_id`` of None parts the leg from its partner; a leg
+    that is removed parts by itself.
+    """
+
+    leg_id: str
+    other_leg_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StartRecording:
+    """Record a leg into a file; ``RecordingEnded`` follows, whatever happens.
+
+    Attributes:
+        path: Where the file shall be; its folder exists.
+        format: ``mp3`` (8 kbps), ``mp3_hq`` (32 kbps per channel), ``wav`` or ``raw``
+            (PCM16 little endian without a header).
+        channels: ``single`` mixes, ``dual`` has what the party said left and what it
+            heard right.
+        parties: ``both``, or ``caller`` for what the party said alone.
+        hide_digits: Put silence where keys are heard (``encrypt_dtmf``).
+    """
+
+    leg_id: str
+    recording_id: str
+    path: str
+    format: str = "mp3"
+    channels: str = "single"
+    parties: str = "both"
+    hide_digits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StopRecording:
+    """End a recording; those of a leg that is removed end by themselves."""
+
+    leg_id: str
+    recording_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +370,21 @@ class StreamEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingEnded:
+    """A recording's file is complete, or could not be written.
+
+    ``error`` says why not, else None.
+    """
+
+    leg_id: str
+    recording_id: str
+    path: str
+    duration_ms: int
+    size_bytes: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Happened:
     """An entry for the timeline that control does not act on.
 
@@ -338,11 +399,12 @@ class Happened:
 
 Command: TypeAlias = (
     Configure | Ping | AddLeg | UpdateLeg | StartLeg | RemoveLeg | Play | StopPlay
-    | SendDigits | InjectDigit | Impair | OpenStream | CloseStream | Drain
+    | SendDigits | InjectDigit | Impair | OpenStream | CloseStream | Bridge
+    | StartRecording | StopRecording | Drain
 )  # fmt: skip
 Report: TypeAlias = (
     Alive | Configured | Pong | LegAdded | LegFailed | LegRemoved | PlayEnded
-    | DigitsSent | DigitPressed | RtpSilent | StreamEnded | Happened
+    | DigitsSent | DigitPressed | RtpSilent | StreamEnded | RecordingEnded | Happened
 )  # fmt: skip
 Message: TypeAlias = Command | Report
 

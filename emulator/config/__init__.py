@@ -1,0 +1,60 @@
+"""Settings: one frozen tree, loaded once, each field with its unit and reason.
+
+Sources, later wins: defaults, the YAML file, ``EXOTEL_EMULATOR_…`` variables (``__``
+nests), command-line options. Only ``service`` and the command line load them; every
+room receives its own part as a plain value.
+"""
+
+from emulator.config.loading import (
+    ENV_PREFIX,
+    EXPORTED_VARIABLES,
+    PROFILES,
+    LoadedSettings,
+    load_settings,
+)
+from emulator.config.parties import (
+    AccountSettings,
+    NumberSettings,
+    TrunkCredentialSettings,
+    TrunkNumberSettings,
+    TrunkSettings,
+    UserSettings,
+)
+from emulator.config.section import Section
+from emulator.config.sections import (
+    RESERVED_HEADER_PREFIXES,
+    CallSettings,
+    FlowSettings,
+    HttpSettings,
+    LogSettings,
+    MediaSettings,
+    SipSettings,
+    SpeechSettings,
+)
+from emulator.config.stream import StreamSettings
+from emulator.config.tree import Settings
+
+__all__ = [
+    "ENV_PREFIX",
+    "EXPORTED_VARIABLES",
+    "PROFILES",
+    "RESERVED_HEADER_PREFIXES",
+    "AccountSettings",
+    "CallSettings",
+    "FlowSettings",
+    "HttpSettings",
+    "LoadedSettings",
+    "LogSettings",
+    "MediaSettings",
+    "NumberSettings",
+    "Section",
+    "Settings",
+    "SipSettings",
+    "SpeechSettings",
+    "StreamSettings",
+    "TrunkCredentialSettings",
+    "TrunkNumberSettings",
+    "TrunkSettings",
+    "UserSettings",
+    "load_settings",
+]

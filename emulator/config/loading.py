@@ -1,0 +1,134 @@
+"""Merges every source of settings and validates the whole."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from emulator.config.tree import Settings
+from emulator.documents import Document, load_document, validate
+from emulator.errors import ConfigError, Problem
+from emulator.events import JsonValue
+from emulator.stream_options import PROFILES as STREAM_PROFILES
+
+ENV_PREFIX = "EXOTEL_EMULATOR_"
+# Variables that the emulator hands to others; they are no settings.
+EXPORTED_VARIABLES = frozenset({"EXOTEL_EMULATOR_URL", "EXOTEL_EMULATOR_TOKEN"})
+
+# A profile is a set of knobs; what a user sets beats it (decisions: two profiles).
+PROFILES: Mapping[str, Mapping[str, JsonValue]] = {
+    name: {f"stream.{knob}": value for knob, value in values.items()}
+    for name, values in STREAM_PROFILES.items()
+}
+
+
+@dataclass(frozen=True)
+class LoadedSettings:
+    """Settings and where each value that is no default came from.
+
+    ``origins`` maps a dotted path to ``file:line``, ``$VARIABLE`` or ``--option``.
+    """
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def load_settings(
+    *,
+    file: str | None,
+    text: str,
+    env: Mapping[str, str],
+    options: Mapping[str, tuple[str, JsonValue]],
+) -> LoadedSettings:
+    """Merge every source and validate the whole.
+
+    Args:
+        file: Name of the YAML file for messages; None when there is none.
+        text: Its content.
+        env: The process environment.
+        options: Dotted path to (option as typed, value).
+
+    Raises:
+        ConfigError: Lists every problem with file and line, variable or option.
+    """
+    document = load_document(file or "defaults", text, env)
+    data: Any = copy.deepcopy(document.data) if document.data is not None else {}
+    if not isinstance(data, dict):
+        raise ConfigError(
+            "the settings cannot be used",
+            (document.problem((), "a mapping of settings was expected"),),
+        )
+    origins = {
+        ".".join(map(str, path)): f"{document.file}:{line}"
+        for path, (line, _) in document.marks.items()
+        if path
+    }
+    overlay = _from_environment(env)
+    overlay.update(options)
+    for path, (origin, value) in overlay.items():
+        _put(data, path.split("."), value)
+        origins[path] = origin
+    _apply_profile(data, origins)
+    merged = replace(document, data=data)
+    return LoadedSettings(_validate(merged, overlay), origins)
+
+
+def _validate(
+    document: Document, overlay: Mapping[str, tuple[str, JsonValue]]
+) -> Settings:
+    try:
+        return validate(document, Settings)
+    except ConfigError as error:
+        raise ConfigError(
+            "the settings cannot be used",
+            tuple(_blame(problem, document, overlay) for problem in error.problems),
+        ) from None
+
+
+def _blame(
+    problem: Problem,
+    document: Document,
+    overlay: Mapping[str, tuple[str, JsonValue]],
+) -> Problem:
+    """Name the variable or option when the bad value did not come from the file."""
+    from_file = tuple(problem.path.split(".")) in document.marks
+    for path, (origin, _) in overlay.items():
+        inside = problem.path == path or problem.path.startswith(
+            (f"{path}.", f"{path}[")
+        )
+        around = not from_file and path.startswith(f"{problem.path}.")
+        if inside or around:
+            return replace(problem, file=origin, line=0, column=0)
+    return problem
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, tuple[str, JsonValue]]:
+    found: dict[str, tuple[str, JsonValue]] = {}
+    for name in sorted(env):
+        if not name.startswith(ENV_PREFIX) or name in EXPORTED_VARIABLES:
+            continue
+        path = name.removeprefix(ENV_PREFIX).lower().replace("__", ".")
+        found[path] = (f"${name}", load_document(f"${name}", env[name], {}).data)
+    return found
+
+
+def _apply_profile(data: dict[str, Any], origins: dict[str, str]) -> None:
+    profile = str(data.get("profile", "observed"))
+    for path, value in PROFILES.get(profile, {}).items():
+        section, _, key = path.partition(".")
+        if data.get(section) is None:
+            data[section] = {}
+        if isinstance(data[section], dict) and key not in data[section]:
+            data[section][key] = value
+            origins[path] = f"profile {profile}"
+
+
+def _put(data: dict[str, Any], path: list[str], value: JsonValue) -> None:
+    for key in path[:-1]:
+        child = data.get(key)
+        if not isinstance(child, dict):
+            child = data[key] = {}
+        data = child
+    data[path[-1]] = value

@@ -1,0 +1,118 @@
+"""Who there is: the account, its numbers, people and trunks."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+
+from emulator.config.section import Network, Section
+
+# What a trunk is called at; names are looked up when it is called.
+_DESTINATION = re.compile(
+    r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
+    r"(?:;transport=(?:udp|tcp|tls))?"
+)
+
+
+class AccountSettings(Section):
+    """The one account that the emulator plays."""
+
+    sid: str = Field("exotel1", description="Account SID.")
+    region: Literal["mumbai", "singapore"] = Field(
+        "mumbai", description="Trunks behind flows exist in mumbai only."
+    )
+    api_key: str = Field("emulator", description="API key: Basic user name.")
+    api_token: SecretStr = Field(
+        SecretStr("emulator"), description="API token: Basic password."
+    )
+
+
+class NumberSettings(Section):
+    """One ExoPhone and the flow that answers it."""
+
+    number: str = Field(description="Any spelling: 0…, 91…, +91….")
+    flow: str = Field(description="Name of the flow that answers.")
+    voip: bool = Field(
+        True, description="A VoIP ExoPhone: custom SIP headers reach the bot."
+    )
+
+
+class UserSettings(Section):
+    """A person with a SIP phone."""
+
+    name: str = Field(description="SIP user name.")
+    password: SecretStr = Field(description="SIP password.")
+    number: str | None = Field(None, description="The person's own telephone number.")
+
+
+class TrunkNumberSettings(Section):
+    """A number that is mapped to a trunk."""
+
+    number: str = Field(description="An ExoPhone, any spelling.")
+    mode: Literal["flow", "pstn"] = Field(
+        "pstn",
+        description="flow: a call to it runs its flow; pstn: a call from it reaches "
+        "people and other trunks.",
+    )
+
+
+class TrunkCredentialSettings(Section):
+    """A digest user of a trunk."""
+
+    user_name: str = Field(description="Digest user name.")
+    password: SecretStr = Field(description="Digest password.")
+
+
+class TrunkSettings(Section):
+    """A SIP trunk: a PBX or a voice platform that calls in and is called."""
+
+    name: str = Field(description="Trunk name; dialled as sip:<name>, with a note.")
+    sid: str = Field(description="Trunk SID, trmum1…; dialled as sip:<sid>.")
+    whitelisted_ips: tuple[Network, ...] = Field(
+        (), description="Addresses or networks that may call."
+    )
+    numbers: tuple[TrunkNumberSettings, ...] = Field(
+        (), description="Numbers of the trunk; empty: it may call every ExoPhone."
+    )
+    credentials: tuple[TrunkCredentialSettings, ...] = Field(
+        (), description="With any, calls of the trunk are challenged (401)."
+    )
+    destinations: tuple[str, ...] = Field(
+        (), description="host:port;transport=… to call, tried in order."
+    )
+    calls_per_minute: int = Field(
+        200, ge=1, description="More calls of the trunk get 503."
+    )
+
+    @field_validator("destinations")
+    @classmethod
+    def _are_destinations(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            match = _DESTINATION.fullmatch(value)
+            if match is None or int(match["port"] or 1) not in range(1, 65536):
+                raise ValueError(f"{value!r} is no host:port;transport=udp, tcp or tls")
+        return values
+
+    @field_validator("whitelisted_ips")
+    @classmethod
+    def _are_networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            ipaddress.ip_network(value, strict=False)
+        return values
+
+
+def default_numbers() -> tuple[NumberSettings, ...]:
+    return (
+        NumberSettings(number="08010000001", flow="voicebot", voip=True),
+        NumberSettings(number="08010000002", flow="echo", voip=True),
+    )
+
+
+def default_users() -> tuple[UserSettings, ...]:
+    return (
+        UserSettings(name="alice", password=SecretStr("alice"), number="09900000001"),
+        UserSettings(name="bob", password=SecretStr("bob"), number="09900000002"),
+    )

@@ -1,0 +1,154 @@
+"""How each room behaves: every setting with its unit and reason."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+
+from emulator.config.section import ListenPort, Port, Section
+
+# Only the platform sets such headers; two spellings of its guides (decisions).
+RESERVED_HEADER_PREFIXES = (
+    "x-exotel-", "x-veeno-", "x-veen-", "exotel-", "veeno-", "veen-",
+)  # fmt: skip
+
+
+class SipSettings(Section):
+    """The SIP side."""
+
+    bind: str = Field("127.0.0.1", description="Address of the SIP listeners.")
+    port: ListenPort = Field(5060, description="UDP and TCP port.")
+    tls_port: ListenPort = Field(5061, description="TLS port.")
+    transports: tuple[Literal["udp", "tcp", "tls"], ...] = Field(
+        ("udp", "tcp", "tls"), min_length=1, description="Which transports listen."
+    )
+    strict_transport: bool = Field(
+        False, description="403 to calls over UDP, which the trunk manuals exclude."
+    )
+    tls_certificate: str | None = Field(
+        None, description="PEM file; unset: a self-signed one is made at first start."
+    )
+    tls_key: str | None = Field(None, description="PEM file of the certificate's key.")
+    advertise_address: str | None = Field(
+        None,
+        description="Address to put in Contact and SDP for peers beyond a NAT; "
+        "unset: the one that the peer dialled.",
+    )
+    digest_algorithms: tuple[Literal["SHA-256", "MD5"], ...] = Field(
+        ("MD5",),
+        min_length=1,
+        description="Challenged with, stronger first; older phones, baresip 1.0 among "
+        "them, give up when SHA-256 is offered at all. Answers with either are taken.",
+    )
+    rtp_timeout_s: float = Field(
+        30.0, gt=0, description="A call without RTP for so long is ended."
+    )
+    custom_headers: tuple[str, ...] = Field(
+        ("X-UUI", "X-Custom-Header", "X-Custom-Headers"),
+        description="INVITE headers that the bot sees, without X-.",
+    )
+    custom_header_max_bytes: int = Field(
+        45, gt=0, description="A longer custom header value is dropped, with a note."
+    )
+    require_account_header: bool = Field(
+        False, description="403 to an INVITE without X-Exotel-AccountSid."
+    )
+    require_account_domain: bool = Field(
+        False, description="403 unless From's host is {account}.pstn.exotel.com."
+    )
+    require_e164: bool = Field(
+        False, description="484 to every dialled number that is not E.164."
+    )
+
+    @field_validator("custom_headers")
+    @classmethod
+    def _are_not_reserved(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name.lower().startswith(RESERVED_HEADER_PREFIXES):
+                raise ValueError(f"{name} is reserved for the platform")
+        return names
+
+
+class MediaSettings(Section):
+    """The RTP side."""
+
+    bind: str = Field("127.0.0.1", description="Address of the RTP sockets.")
+    rtp_port_min: Port = Field(10000, description="First RTP port; even.")
+    rtp_port_max: Port = Field(20000, description="Last port of the range.")
+    workers: int = Field(1, ge=1, le=64, description="Media worker processes.")
+    codecs: tuple[Literal["PCMU", "PCMA"], ...] = Field(
+        ("PCMA", "PCMU"), min_length=1, description="Offered and accepted, best first."
+    )
+
+    inband_dtmf: bool = Field(
+        False, description="Hear digits in the audio of phones without RFC 4733."
+    )
+
+    @field_validator("rtp_port_max")
+    @classmethod
+    def _is_a_range(cls, value: int, info: ValidationInfo) -> int:
+        least = info.data.get("rtp_port_min")
+        if least is not None and value <= least:
+            raise ValueError(f"must be above media.rtp_port_min, {least}")
+        return value
+
+
+class CallSettings(Section):
+    """Calls and their memory."""
+
+    ring_ms: int = Field(
+        300, ge=0, description="Ring time before a flow answers; 0: at once."
+    )
+    max_concurrent: int = Field(
+        1000, ge=1, description="More calls get 503: bounds memory and ports."
+    )
+    timeline_max_events: int = Field(
+        2000, ge=100, description="Events kept per call; the middle goes first."
+    )
+    keep_ended: int = Field(
+        1000, ge=0, description="Ended calls kept in memory for the API."
+    )
+    shutdown_deadline_s: float = Field(
+        5.0, gt=0, description="Calls still up so long after SIGTERM are cut."
+    )
+
+
+class FlowSettings(Section):
+    """Flows."""
+
+    directory: str = Field("flows", description="Where the *.yaml flows are.")
+    max_steps: int = Field(
+        1000, ge=1, description="Applets one call may pass: bounds loops."
+    )
+    silent_greeting_ms: int = Field(
+        1000, ge=0, description="Length of a greeting text without words, as '...'."
+    )
+
+
+class SpeechSettings(Section):
+    """Text to speech for Greeting."""
+
+    voice: str = Field("en", description="An eSpeak NG voice.")
+
+
+class HttpSettings(Section):
+    """The HTTP listener: API and page."""
+
+    bind: str = Field("127.0.0.1", description="Address of the HTTP listener.")
+    port: ListenPort = Field(8080, description="HTTP port.")
+    token: SecretStr | None = Field(
+        None,
+        description="Bearer token of the control API; needed unless bind is loopback.",
+    )
+
+
+class LogSettings(Section):
+    """Logging."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least level that is written."
+    )
+    format: Literal["console", "json"] = Field(
+        "console", description="For people or for machines."
+    )

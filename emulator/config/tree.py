@@ -1,0 +1,48 @@
+"""The whole tree of settings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from emulator.config.parties import (
+    AccountSettings,
+    NumberSettings,
+    TrunkSettings,
+    UserSettings,
+    default_numbers,
+    default_users,
+)
+from emulator.config.section import Section
+from emulator.config.sections import (
+    CallSettings,
+    FlowSettings,
+    HttpSettings,
+    LogSettings,
+    MediaSettings,
+    SipSettings,
+    SpeechSettings,
+)
+from emulator.config.stream import StreamSettings
+
+
+class Settings(Section):
+    """The whole tree."""
+
+    profile: Literal["observed", "documented"] = Field(
+        "observed", description="observed: as captured; documented: as the manual says."
+    )
+    data_dir: str = Field(".emulator", description="Speech cache and recordings.")
+    account: AccountSettings = AccountSettings()
+    numbers: tuple[NumberSettings, ...] = Field(default_factory=default_numbers)
+    users: tuple[UserSettings, ...] = Field(default_factory=default_users)
+    trunks: tuple[TrunkSettings, ...] = ()
+    sip: SipSettings = SipSettings()
+    media: MediaSettings = MediaSettings()
+    stream: StreamSettings = StreamSettings()
+    calls: CallSettings = CallSettings()
+    flow: FlowSettings = FlowSettings()
+    speech: SpeechSettings = SpeechSettings()
+    http: HttpSettings = HttpSettings()
+    logs: LogSettings = LogSettings()
