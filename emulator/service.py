@@ -209,7 +209,7 @@ class Service:
         self._check_numbers()
 
     def _load_flows(self) -> tuple[FlowCatalogue, tuple[Problem, ...]]:
-        from emulator.calls.flowing import CAPABILITIES
+        from emulator.calls.verbs.registry import CAPABILITIES
         from emulator.flow.catalogue import load_catalogue
         from emulator.flow.loader import LoadRules
         from emulator.flow.urls import CustomParameterLimits

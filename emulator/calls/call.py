@@ -32,6 +32,7 @@ from emulator.calls.party import Party
 from emulator.calls.services import CallServices
 from emulator.calls.status import CallStatus, advance
 from emulator.calls.timeline import Timeline
+from emulator.calls.verbs.stage import Stage
 from emulator.errors import EmulatorError
 from emulator.events import Event, JsonValue
 from emulator.flow.context import CallContext, FlowOptions
@@ -278,14 +279,8 @@ class Call:
         limits = self._services.settings.flow
         context = CallContext(self.sid, self.from_, self.to, sip_parameters)
         options = FlowOptions(limits.max_steps, limits.silent_greeting_ms)
-        driver = FlowDriver(
-            FlowRun(flow, context, options),
-            context,
-            self.leg,
-            self._services,
-            self,
-            is_caller_gone=self._ended.is_set,
-        )
+        stage = Stage(context, self.leg, self._services, self, self._ended)
+        driver = FlowDriver(FlowRun(flow, context, options), stage)
         self.record("flow.started", flow=flow.flow)
         why = await driver.drive()
         self.record("flow.ended", why=why)

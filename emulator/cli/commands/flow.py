@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from emulator.calls.flowing import CAPABILITIES
+from emulator.calls.verbs.registry import CAPABILITIES
 from emulator.errors import ConfigError, ExitStatus
 from emulator.flow.catalogue import check_files, load_catalogue
 from emulator.flow.drawing import draw_mermaid, draw_svg, draw_tree
