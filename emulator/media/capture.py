@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import wave
 
-from emulator.media.g711 import SAMPLE_RATE_HZ, Buffer, Law, peak
+from emulator.media.g711 import SAMPLE_RATE_HZ, Buffer, Law, peak, transcode
 
 # An hour of G.711 is 29 MB; what comes later is not kept.
 MAX_CAPTURE_S = 3600
@@ -28,6 +28,11 @@ class Capture:
     def duration_s(self) -> float:
         """How much was kept."""
         return len(self._audio) / SAMPLE_RATE_HZ
+
+    def use_law(self, law: Law) -> None:
+        """What comes from now on is in ``law``."""
+        self._audio[:] = transcode(self._audio, self._law, law)
+        self._law = law
 
     def hear(self, frame: Buffer, arrival_s: float) -> None:
         """Add one frame that arrived at ``arrival_s``."""

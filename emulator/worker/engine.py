@@ -284,6 +284,7 @@ class Engine:
         """Give the port back; no packet comes or goes any more."""
         self._heal(leg)
         del self._legs[leg.leg_id]
+        leg.close_taps()
         leg.reports.close()
         for sock in leg.ports:
             del self._readers[sock.fileno()]

@@ -21,6 +21,7 @@ from emulator.media.g711 import (
     PCM_SAMPLE_BYTES,
     PCMU,
     SAMPLE_RATE_HZ,
+    Buffer,
     Law,
     transcode,
 )
@@ -138,7 +139,7 @@ class Joint:
 
     # -- caller to bot ------------------------------------------------------------
 
-    def hear(self, audio: bytes | memoryview) -> None:
+    def hear(self, audio: Buffer) -> None:
         """Take caller audio in the leg's codec, in order and without gaps."""
         if not self._is_open:
             return
@@ -156,7 +157,7 @@ class Joint:
         if self._is_open and self._stream is not None and self.request.two_way:
             self._stream.send_digit(digit, duration_ms)
 
-    def _ship(self, audio: bytes | memoryview) -> None:
+    def _ship(self, audio: Buffer) -> None:
         assert self._stream is not None
         if self._is_mulaw:
             self._stream.send_audio(transcode(audio, self._law, PCMU))

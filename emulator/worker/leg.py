@@ -1,7 +1,7 @@
 """One RTP leg: what its peer says, what its peer hears.
 
-    socket -> RtpReceiver -> joints (bots), tap
-    socket <- RtpSender   <- digits, or Playout <- prompts, joints
+    socket -> RtpReceiver -> joints (bots), taps
+    socket <- RtpSender   <- digits, or Playout <- prompts, joints; taps hear it
 
 ``read`` and ``send_slot`` are the per-packet path.
 """
@@ -13,7 +13,7 @@ from functools import partial
 
 from emulator.events import JsonValue
 from emulator.media.digits import DigitMerger
-from emulator.media.g711 import BYTES_PER_MS, LAWS, transcode
+from emulator.media.g711 import BYTES_PER_MS, LAWS, Buffer, transcode
 from emulator.media.inband_dtmf import InbandDetector
 from emulator.media.playout import Playout
 from emulator.media.prompts import PromptCache
@@ -37,6 +37,7 @@ from emulator.worker.messages import (
 from emulator.worker.plays import Plays
 from emulator.worker.report_exchange import ReportExchange
 from emulator.worker.surroundings import Surroundings
+from emulator.worker.taps import Tap
 from emulator.worker.udp import MAX_DATAGRAM_BYTES, PeerSocket
 
 # Without a packet of the peer, a call that is up starts talking after this (design:
@@ -59,7 +60,6 @@ class Leg:
     """One party's media. Its owner reads and sends when it is time.
 
     Attributes:
-        tap: Called with each audio payload heard, in the leg's codec, and its arrival.
         joints: The streams that are joined to this leg.
         transmit: How packets leave; a network fault may stand before the socket.
     """
@@ -74,7 +74,10 @@ class Leg:
     ) -> None:
         self.leg_id = leg_id
         self.joints: tuple[Joint, ...] = ()
-        self.tap: Callable[[memoryview, float], None] | None = None
+        self._taps: tuple[Tap, ...] = ()
+        # Who hears the peer, and who hears what it is sent.
+        self._heard_by: tuple[Callable[[Buffer], None], ...] = ()
+        self._said_by: tuple[Callable[[bytes], None], ...] = ()
         self.media = media or _UNKNOWN
         self._around = around
         self.ports = ports
@@ -138,6 +141,8 @@ class Leg:
             self.playout.recode(lambda audio: transcode(audio, old_law, law))
             for joint in self.joints:
                 joint.use_law(law)
+            for tap in self._taps:
+                tap.use_law(law)
         frame_bytes = self.ptime_ms * BYTES_PER_MS
         self.playout.use_frames_of(frame_bytes, law.silence)
         self._sender.update(media.payload_type, frame_bytes)
@@ -163,11 +168,40 @@ class Leg:
     def join(self, joint: Joint) -> None:
         """Let a bot hear this leg."""
         self.joints = (*self.joints, joint)
-        self._audio_s = max(self._audio_s, self._around.clock.monotonic_s())
+        self._wire()
 
     def part(self, joint: Joint) -> None:
         """A bot has gone."""
         self.joints = tuple(other for other in self.joints if other is not joint)
+        self._wire()
+
+    def tap(self, tap: Tap) -> None:
+        """Let ``tap`` hear both sides from now on."""
+        tap.use_law(self.law)
+        self._taps = (*self._taps, tap)
+        self._wire()
+
+    def untap(self, tap: Tap) -> None:
+        """Let ``tap`` hear no more."""
+        self._taps = tuple(other for other in self._taps if other is not tap)
+        self._wire()
+
+    def close_taps(self) -> None:
+        """The leg goes: nobody listens in any more."""
+        taps, self._taps = self._taps, ()
+        self._wire()
+        for tap in taps:
+            tap.closed()
+
+    def _wire(self) -> None:
+        """Tell the per-packet path who listens; silence counts from now at most."""
+        if not self._heard_by:
+            self._audio_s = max(self._audio_s, self._around.clock.monotonic_s())
+        self._heard_by = (
+            *(joint.hear for joint in self.joints),
+            *(tap.heard for tap in self._taps),
+        )
+        self._said_by = tuple(tap.said for tap in self._taps)
 
     # -- per packet ---------------------------------------------------------------
 
@@ -196,15 +230,13 @@ class Leg:
         if self._first_audio_s is None:
             self._note_first_audio(now_s)
         audio = view[receiver.start : receiver.end]
-        if self.joints:
+        if self._heard_by:
             if missing or self._filled_bytes:
                 self._conceal(missing * len(audio))
-            for joint in self.joints:
-                joint.hear(audio)
+            for hear in self._heard_by:
+                hear(audio)
         if self._detector is not None:
             self._detector.hear(audio)
-        if self.tap is not None:
-            self.tap(audio, now_s)
 
     def send_slot(self, now_s: float) -> None:
         """Send the packet of this slot; the time of a slot is ``ptime_ms``."""
@@ -219,14 +251,17 @@ class Leg:
                 recovery.peak_bytes = playout.queued_bytes
             if recovery.is_active:
                 self._recover(now_s)
-            frame = playout.take()
+            frame = playout.take() or self._quiet_frame
             if self.media.send:
-                self.transmit(self._sender.audio(frame or self._quiet_frame))
+                self.transmit(self._sender.audio(frame))
             else:
                 self._sender.pause()
+                frame = self._quiet_frame
+            for say in self._said_by:
+                say(frame)
         if self._receiver.key_is_down:
             self._receiver.expire_digit(now_s)
-        if self.joints and now_s - self._audio_s > QUIET_AFTER_S:
+        if self._heard_by and now_s - self._audio_s > QUIET_AFTER_S:
             self._hear_quiet()
 
     def stalled(self, stall_ms: int, now_s: float) -> None:
@@ -305,14 +340,14 @@ class Leg:
         self._filled_bytes = 0
         if owed > 0:
             quiet = self.law.quiet(owed)
-            for joint in self.joints:
-                joint.hear(quiet)
+            for hear in self._heard_by:
+                hear(quiet)
 
     def _hear_quiet(self) -> None:
         """The caller sends nothing: the bot hears silence, as on a telephone line."""
         self._filled_bytes += len(self._quiet_frame)
-        for joint in self.joints:
-            joint.hear(self._quiet_frame)
+        for hear in self._heard_by:
+            hear(self._quiet_frame)
 
     def _send_digit_slot(self) -> None:
         """Send one packet of a digit, or silence between two; playout waits."""
@@ -331,6 +366,8 @@ class Leg:
             self.transmit(self._sender.audio(self._quiet_frame))
         else:
             self.transmit(self._sender.event(event, event_type))
+        for say in self._said_by:
+            say(self._quiet_frame)
 
     def _recover(self, now_s: float) -> None:
         recovery = self._recovery

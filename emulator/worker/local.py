@@ -12,6 +12,7 @@ from emulator.errors import LocalProtocolError, TransportError
 from emulator.events import JsonValue
 from emulator.ids import IdSource
 from emulator.media.capture import Capture
+from emulator.media.g711 import Buffer, Law
 from emulator.rtp.ports import RtpPorts
 from emulator.worker.background import ThreadBackground
 from emulator.worker.engine import Engine
@@ -86,7 +87,7 @@ class LocalEngine:
         if leg is None:
             raise LocalProtocolError(f"no leg {leg_id}")
         capture = Capture(leg.law, self._clock.monotonic_s())
-        leg.tap = capture.hear
+        leg.tap(_CaptureTap(capture, self._clock))
         return capture
 
     def stats(self, leg_id: str) -> Mapping[str, JsonValue]:
@@ -107,6 +108,26 @@ class LocalEngine:
                 self._failure = reason
             case _:
                 self._on_report(report)
+
+
+class _CaptureTap:
+    """Tells a capture when what it hears came; what the peer is sent is known."""
+
+    def __init__(self, capture: Capture, clock: Clock) -> None:
+        self._capture = capture
+        self._clock = clock
+
+    def use_law(self, law: Law) -> None:
+        self._capture.use_law(law)
+
+    def heard(self, audio: Buffer) -> None:
+        self._capture.hear(audio, self._clock.monotonic_s())
+
+    def said(self, frame: bytes) -> None:
+        pass
+
+    def closed(self) -> None:
+        pass
 
 
 def _no_streams(request: OpenStream, sink: StreamSink) -> BotStream:
