@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -347,9 +348,11 @@ class Service:
         from emulator.api.app import create_app
         from emulator.api.control import ControlContext
         from emulator.api.server import HttpServer
+        from emulator.diagnostics import take_diagnostics
 
         self.token = self._control_token()
-        context = ControlContext(self.calls, self.readiness, self.token)
+        diagnose = partial(take_diagnostics, self.endpoint, self.calls, self.pool)
+        context = ControlContext(self.calls, self.readiness, self.token, diagnose)
         self.http = HttpServer(create_app(context), sock)
         await self.http.start()
         self._stack.push_async_callback(self.http.stop)

@@ -24,6 +24,7 @@ BOTTOM = {
 # Room -> rooms that it may import beside the bottom and itself. ``None``: anything.
 ALLOWED: dict[str, set[str] | None] = {
     "service": None,
+    "diagnostics": None,
     "cli": None,
     "testing": None,
     "api": {"calls", "store"},

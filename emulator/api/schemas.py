@@ -22,6 +22,67 @@ class Readiness(BaseModel):
     checks: dict[str, bool] = Field(description="Name of the check and its outcome.")
 
 
+class OpenSip(BaseModel):
+    """What the SIP stack holds open; transactions linger 32 s after their call."""
+
+    transactions: int = Field(description="All of the four kinds below.")
+    invite_client: int
+    non_invite_client: int
+    invite_server: int
+    non_invite_server: int
+    dialogs: int
+    sessions: int
+    registrations: int = Field(description="Phones, not users.")
+    connections: int = Field(description="TCP and TLS.")
+    timers: int
+    mailboxes: int = Field(description="Sessions whose end has not been told yet.")
+
+
+class OpenCalls(BaseModel):
+    """What the calls hold."""
+
+    active: int
+    kept: int = Field(description="In memory; calls.keep_ended bounds the ended ones.")
+    taken: int = Field(description="Since the start, refused ones too.")
+    call_ids: int = Field(description="Call-IDs whose messages belong to a kept call.")
+    early_traces: int = Field(description="SIP messages of no call, so far.")
+
+
+class ProcessBody(BaseModel):
+    """One process, as the system sees it; null where it does not tell (macOS)."""
+
+    pid: int
+    resident_bytes: int | None = Field(description="Libraries included.")
+    own_bytes: int | None = Field(description="Resident and of this process alone.")
+    files: int | None = Field(description="Open file descriptors, sockets included.")
+    sockets: int | None
+
+
+class ControlBody(ProcessBody):
+    """The control process."""
+
+    tasks: int = Field(description="Of asyncio, the one of this answer included.")
+    threads: int
+
+
+class WorkerBody(BaseModel):
+    """A media worker; without a process while it is being started again."""
+
+    number: int
+    legs: int
+    streams: int
+    process: ProcessBody | None
+
+
+class Diagnostics(BaseModel):
+    """What is open and what it takes."""
+
+    sip: OpenSip
+    calls: OpenCalls
+    control: ControlBody
+    workers: list[WorkerBody]
+
+
 class CallBody(BaseModel):
     """One call."""
 

@@ -20,6 +20,9 @@ class EarlyTraces:
     def __init__(self) -> None:
         self._traces: dict[str, list[SipTrace]] = {}
 
+    def __len__(self) -> int:
+        return sum(map(len, self._traces.values()))
+
     def add(self, trace: SipTrace) -> None:
         """Keep a trace until its call takes it."""
         waiting = self._traces.setdefault(trace.call_id, [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from emulator.bus import Bus
@@ -84,6 +84,16 @@ class CallManager:
     def taken(self) -> int:
         """How many calls there have been, refused ones too."""
         return self._taken
+
+    def counts(self) -> Mapping[str, int]:
+        """Return what is held: calls that are up, those remembered, early traces."""
+        return {
+            "active": self.active,
+            "kept": len(self._calls),
+            "taken": self._taken,
+            "call_ids": len(self._by_call_id),
+            "early_traces": len(self._early),
+        }
 
     # Arriving.
 

@@ -109,6 +109,14 @@ class UserAgent:
         """Open transactions."""
         return len(self._layer)
 
+    def transaction_counts(self) -> Mapping[str, int]:
+        """Return the open transactions by kind."""
+        return self._layer.counts()
+
+    def registration_count(self, now_s: float) -> int:
+        """Return how many phones are registered."""
+        return self._registrar.count(now_s)
+
     @property
     def dialog_count(self) -> int:
         """Dialogs of open sessions."""

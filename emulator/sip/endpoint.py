@@ -211,11 +211,13 @@ class SipEndpoint:
         return self._agent.bindings(user, self._clock.monotonic_s())
 
     def counts(self) -> Mapping[str, int]:
-        """Return what is open, for tests that look for leaks."""
+        """Return what is open: all zero once everything has ended and lingered."""
         return {
             "transactions": self._agent.transaction_count,
+            **self._agent.transaction_counts(),
             "dialogs": self._agent.dialog_count,
             "sessions": self._agent.session_count,
+            "registrations": self._agent.registration_count(self._clock.monotonic_s()),
             "connections": self._transport.connection_count,
             "timers": len(self._timers),
             "mailboxes": len(self._mailboxes),

@@ -67,6 +67,10 @@ class Registrar:
             self._bindings.pop(user, None)
         return sorted(alive, key=lambda binding: -binding.q)
 
+    def count(self, now_s: float) -> int:
+        """Return how many phones of all users are registered."""
+        return sum(len(self.bindings(user, now_s)) for user in list(self._bindings))
+
     def register(
         self, user: str, request: Request, source: SourceAddress, now_s: float
     ) -> RegisterReply:

@@ -34,6 +34,13 @@ from emulator.sip.transaction import (
     server_table,
 )
 
+# (is it ours, is it an INVITE) -> the RFC's name of the machine.
+_KINDS: Final = {
+    (True, True): "invite_client",
+    (True, False): "non_invite_client",
+    (False, True): "invite_server",
+    (False, False): "non_invite_server",
+}
 _MERGE_SCOPE_ENDS: Final = ("ACK", "CANCEL")
 
 
@@ -105,6 +112,13 @@ class TransactionLayer:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many of each kind are open; lingering ones count."""
+        kinds = dict.fromkeys(_KINDS.values(), 0)
+        for key in self._open:
+            kinds[_KINDS[key.is_client, key.method == "INVITE"]] += 1
+        return kinds
 
     def __contains__(self, key: TransactionId) -> bool:
         return key in self._open

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from emulator.clock import Clock
 from emulator.errors import WorkerLost
@@ -33,6 +35,16 @@ logger = logging.getLogger("emulator.worker")
 
 # How long a new call waits for a worker that is being restarted (0.2 s).
 RESTART_WAIT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLoad:
+    """One worker; ``pid`` is None while it is being started again."""
+
+    number: int
+    pid: int | None
+    legs: int
+    streams: int
 
 
 class WorkerPool:
@@ -70,6 +82,15 @@ class WorkerPool:
     def pids(self) -> tuple[int, ...]:
         """The running processes' numbers."""
         return tuple(w.pid for w in self._workers if w.pid is not None)
+
+    def loads(self) -> list[WorkerLoad]:
+        """Return what every worker carries, as control knows it."""
+        homes = (self._homes.get(leg_id) for leg_id in self._stream_legs.values())
+        streams = Counter(worker.number for worker in homes if worker is not None)
+        return [
+            WorkerLoad(w.number, w.pid, len(w.legs), streams[w.number])
+            for w in self._workers
+        ]
 
     async def spawn(self) -> None:
         """Start the first worker, which loads while control reads its settings."""
