@@ -104,23 +104,15 @@ class UserAgent:
 
     # --- what the shell may look at ---
 
-    @property
-    def transaction_count(self) -> int:
-        """Open transactions."""
-        return len(self._layer)
-
-    def transaction_counts(self) -> Mapping[str, int]:
-        """Return the open transactions by kind."""
-        return self._layer.counts()
-
-    def registration_count(self, now_s: float) -> int:
-        """Return how many phones are registered."""
-        return self._registrar.count(now_s)
-
-    @property
-    def dialog_count(self) -> int:
-        """Dialogs of open sessions."""
-        return len(self._dialogs)
+    def counts(self, now_s: float) -> dict[str, int]:
+        """Return what is open: all zero once everything has ended and lingered."""
+        return {
+            "transactions": len(self._layer),
+            **self._layer.counts(),
+            "dialogs": len(self._dialogs),
+            "sessions": len(self._sessions),
+            "registrations": self._registrar.count(now_s),
+        }
 
     @property
     def connections_in_use(self) -> set[int]:

@@ -213,11 +213,7 @@ class SipEndpoint:
     def counts(self) -> Mapping[str, int]:
         """Return what is open: all zero once everything has ended and lingered."""
         return {
-            "transactions": self._agent.transaction_count,
-            **self._agent.transaction_counts(),
-            "dialogs": self._agent.dialog_count,
-            "sessions": self._agent.session_count,
-            "registrations": self._agent.registration_count(self._clock.monotonic_s()),
+            **self._agent.counts(self._clock.monotonic_s()),
             "connections": self._transport.connection_count,
             "timers": len(self._timers),
             "mailboxes": len(self._mailboxes),

@@ -61,8 +61,7 @@ def establish(world: World, alice: Node, bob: Node) -> None:
 def assert_nothing_left(world: World, *nodes: Node) -> None:
     world.run(LONG_S)
     for node in nodes:
-        assert node.agent.transaction_count == 0
-        assert node.agent.dialog_count == 0
+        assert set(node.agent.counts(0.0).values()) == {0}
         assert node.agent.session_count == 0
         assert node.timers == {}
 
@@ -728,7 +727,7 @@ def test_transactions_are_bounded(world: World) -> None:
             response_to(world, bob, data.replace(b"c1", b"c%d" % number)).status
         )
     assert statuses == [200, 200, 503, 503]
-    assert bob.agent.transaction_count == 2
+    assert bob.agent.counts(0.0)["transactions"] == 2
 
 
 def test_a_second_phone_that_answers_is_hung_up(
