@@ -64,6 +64,7 @@ WORKER_SIDES = {
     "worker.udp": "worker.engine",
     "worker.background": "worker.engine",
     "worker.link": "worker.messages",
+    "worker.placement": "worker.host",
     "worker.process": "worker.host",
     "worker.supervisor": "worker.host",
     "worker.__main__": "worker.child",
@@ -84,7 +85,7 @@ PURE_ROOMS: dict[str, set[str]] = {
 PURE_MODULES = {
     "calls.custom_headers", "calls.door", "calls.early", "calls.ending",
     "calls.journal", "calls.numbers", "calls.rates", "calls.status", "calls.text",
-    "calls.timeline", "worker.messages",
+    "calls.timeline", "worker.messages", "worker.placement",
 }  # fmt: skip
 
 

@@ -6,7 +6,9 @@
 A *segment* is G.711 audio in the leg's own codec; it belongs to an *owner* (a prompt, a
 stream) and to a *message* of that owner. A *mark* stands between segments, so that it
 keeps its place whatever is dropped around it; it is reached in the slot after the one
-that carried the last byte before it: when that byte has been played, not sent.
+that carried the last byte before it: when that byte has been played, not sent. A
+segment that loops begins again at its end, without a gap, and holds up all behind it
+until its owner removes it.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ class Segment:
     audio: bytes
     owner: object
     message: int
+    loops: bool = False
 
 
 @dataclass(slots=True)
@@ -87,13 +90,17 @@ class Playout:
     def recode(self, convert: Callable[[bytes], bytes]) -> None:
         """Put all that waits into another codec of the same byte rate."""
         self._audio = convert(self._audio)
+        if self._head is not None:
+            self._head.audio = convert(self._head.audio)
         for entry in self._entries:
             if isinstance(entry, Segment):
                 entry.audio = convert(entry.audio)
 
-    def add(self, audio: bytes, owner: object, message: int = 0) -> None:
-        """Queue ``audio``."""
-        self._entries.append(Segment(audio, owner, message))
+    def add(
+        self, audio: bytes, owner: object, message: int = 0, *, loops: bool = False
+    ) -> None:
+        """Queue ``audio``; what ``loops`` is as long as a frame at least."""
+        self._entries.append(Segment(audio, owner, message, loops))
         self.queued_bytes += len(audio)
         if self.queued_bytes > self.peak_bytes:
             self.peak_bytes = self.queued_bytes
@@ -123,6 +130,8 @@ class Playout:
             self._position = end
             self.queued_bytes -= self._frame_bytes
             return frame
+        if self._head is not None and self._head.loops:
+            self._rewind(self._head)
         if self._position == len(self._audio) and self._entries:
             entry = self._entries[0]
             if type(entry) is Segment and len(entry.audio) >= self._frame_bytes:
@@ -220,6 +229,11 @@ class Playout:
         """Forget what is left of the segment being played."""
         self.queued_bytes -= len(self._audio) - self._position
         self._head, self._audio, self._position = None, b"", 0
+
+    def _rewind(self, segment: Segment) -> None:
+        """Put a segment that loops behind its own last bytes."""
+        self._entries.appendleft(segment)
+        self.queued_bytes += len(segment.audio)
 
     def _take_first(self, segment: Segment) -> bytes:
         """Begin the next segment: every frame does, of a bot that sends frames."""

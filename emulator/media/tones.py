@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from emulator.media.g711 import SAMPLE_RATE_HZ, Law
+from emulator.media.hold_music import hold_music
 
 # Well below clipping when two frequencies add up.
 _AMPLITUDE = 8000
@@ -47,22 +48,35 @@ def _beep() -> bytes:
     return tone((1000,), 500)
 
 
+# The call progress tones of India (ITU-T E.180, supplement 2), without the 25 Hz by
+# which some exchanges modulate the ringing tone. What the platform plays is assumed.
+
+
 def _ringback() -> bytes:
-    """One cycle of the Indian ringing tone: 400 Hz, 0.4 on, 0.2 off, 0.4 on, 2 off."""
+    """One cycle of the ringing tone: 400 Hz, 0.4 s on, 0.2 off, 0.4 on, 2 off."""
     ring = tone((400,), 400)
     return ring + silence(200) + ring + silence(2000)
+
+
+def _busy() -> bytes:
+    """One cycle of the busy tone: 400 Hz, 0.75 s on, 0.75 off."""
+    return tone((400,), 750) + silence(750)
 
 
 TONES: dict[str, Callable[[], bytes]] = {
     "two-tone": _two_tone,
     "beep": _beep,
     "ringback": _ringback,
+    "busy": _busy,
+    "music-on-hold": hold_music,
+    # Connect's music_on_hold of this type: what an operator plays while it rings.
+    "operator_tone": _ringback,
 }
 
 
 @lru_cache(maxsize=16)
 def built_in_prompt(name: str, law: Law) -> bytes:
-    """Return the built-in prompt ``name`` in G.711.
+    """Return the built-in prompt ``name`` in G.711; music takes some 50 ms to make.
 
     Raises:
         KeyError: There is no such prompt; the names are ``TONES``.

@@ -1,7 +1,7 @@
 """Control's side of the media plane: spreads legs over workers, routes, reports.
 
-A worker that dies loses its own legs and nothing else; it is started again. Everything
-here runs in control's event loop.
+A worker that dies loses its own legs and nothing else; it is started again. All legs of
+one call live on one worker. Everything here runs in control's event loop.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from emulator.worker.messages import (
     Report,
     StreamEnded,
 )
+from emulator.worker.placement import Placement
 from emulator.worker.supervisor import MediaError, Supervisor
 
 __all__ = ["MediaError", "WorkerLost", "WorkerPool"]
@@ -48,7 +49,7 @@ class WorkerLoad:
 
 
 class WorkerPool:
-    """The workers of this emulator: a new leg goes where the fewest are."""
+    """The workers of this emulator: a new call goes where the fewest legs are."""
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class WorkerPool:
         self._on_report = on_report
         self._on_lost = on_lost
         self._workers: list[Supervisor] = []
-        self._homes: dict[str, Supervisor] = {}
+        self._homes: Placement[Supervisor] = Placement()
         self._stream_legs: dict[str, str] = {}
         self._is_ending = False
         self._ready_news = asyncio.Event()
@@ -130,16 +131,24 @@ class WorkerPool:
     async def add_leg(
         self, leg_id: str, call_sid: str, media: MediaParams | None = None
     ) -> int:
-        """Open a leg and return its RTP port.
+        """Open a leg where its call's other legs are, and return its RTP port.
 
         Raises:
             MediaError: No port is free.
-            WorkerLost: No worker is up, or the chosen one died meanwhile.
+            WorkerLost: No worker is up, the chosen one died meanwhile, or the call's
+                other legs died with theirs.
         """
-        worker = await self._least_busy()
-        port = await worker.add_leg(leg_id, call_sid, media)
-        self._homes[leg_id] = worker
-        return port
+        worker = self._homes.of_call(call_sid)
+        if worker is None:
+            free = await self._least_busy()
+            # Another leg of the call may have been placed meanwhile.
+            worker = self._homes.of_call(call_sid) or free
+        self._homes.put(leg_id, call_sid, worker)
+        try:
+            return await worker.add_leg(leg_id, call_sid, media)
+        except BaseException:
+            self._homes.remove(leg_id)
+            raise
 
     def send(self, command: Command) -> None:
         """Send a command to the worker of its leg or stream; never waits.
@@ -147,7 +156,7 @@ class WorkerPool:
         A command for a leg that has ended or was lost is dropped.
         """
         leg_id = self._leg_of(command)
-        worker = self._homes.get(leg_id)
+        worker = self._homes.of_leg(leg_id)
         if worker is None:
             logger.debug("no leg %s: %s dropped", leg_id, type(command).__name__)
             return
@@ -203,14 +212,13 @@ class WorkerPool:
 
     def _take(self, report: Report) -> None:
         if isinstance(report, LegRemoved):
-            self._homes.pop(report.leg_id, None)
+            self._homes.remove(report.leg_id)
         elif isinstance(report, StreamEnded):
             self._stream_legs.pop(report.stream_sid, None)
         self._on_report(report)
 
     def _lose(self, number: int, reason: str, legs: frozenset[str]) -> None:
-        for leg_id in legs:
-            self._homes.pop(leg_id, None)
+        self._homes.lose(legs, number)
         self._stream_legs = {
             sid: leg for sid, leg in self._stream_legs.items() if leg not in legs
         }

@@ -16,6 +16,8 @@ from emulator.worker.surroundings import Surroundings
 
 # Longer silence than the longest prompt is a mistake.
 MAX_SILENCE_MS = 600_000
+# What loops is repeated to at least this length, the longest packet's.
+_MIN_LOOP_BYTES = 60 * BYTES_PER_MS
 
 
 @dataclass(slots=True, eq=False)
@@ -25,6 +27,7 @@ class _Prompt:
     command: Play
     law: Law
     audio: bytes | None = None
+    started_s: float | None = None
 
     @property
     def name(self) -> str:
@@ -55,11 +58,11 @@ class Plays:
         if command.path is not None:
             self._load(prompt, command.path)
             return
-        if command.tone is not None and command.tone not in TONES:
-            known = ", ".join(TONES)
-            self._fail(prompt, f"no tone {command.tone!r}; there are {known}")
+        if command.tone is not None:
+            self._make(prompt, command.tone)
             return
-        self._loaded(prompt, self._built_in(command))
+        wanted_ms = min(max(command.silence_ms or 0, 0), MAX_SILENCE_MS)
+        self._loaded(prompt, self.law.quiet(wanted_ms * BYTES_PER_MS))
 
     def stop(self, play_id: str) -> None:
         """Cut a prompt, wherever it is on its way; unknown ones have ended."""
@@ -71,24 +74,40 @@ class Plays:
                 return
         queued = self._queued.pop(play_id, None)
         if queued is not None:
-            left = self._playout.remove(queued)
-            self._end(queued, "stopped", queued.played_ms(left))
+            self._end(queued, "stopped", self._cut(queued))
 
     def end_all(self) -> None:
         """The leg goes: every prompt ends."""
         for prompt in self._queued.values():
-            left = self._playout.remove(prompt)
-            self._end(prompt, "leg_removed", prompt.played_ms(left))
+            self._end(prompt, "leg_removed", self._cut(prompt))
         for prompt in self._waiting:
             self._end(prompt, "leg_removed", 0)
         self._queued.clear()
         self._waiting.clear()
 
-    def _built_in(self, command: Play) -> bytes:
-        if command.tone is not None:
-            return built_in_prompt(command.tone, self.law)
-        wanted_ms = min(max(command.silence_ms or 0, 0), MAX_SILENCE_MS)
-        return self.law.quiet(wanted_ms * BYTES_PER_MS)
+    def _cut(self, prompt: _Prompt) -> int:
+        """Drop what is left of a prompt; return how much was heard, in ms."""
+        left = self._playout.remove(prompt)
+        if not prompt.command.loop:
+            return prompt.played_ms(left)
+        if prompt.started_s is None:
+            return 0
+        return round(1000 * (self._around.clock.monotonic_s() - prompt.started_s))
+
+    def _make(self, prompt: _Prompt, tone: str) -> None:
+        if tone not in TONES:
+            known = ", ".join(TONES)
+            self._fail(prompt, f"no tone {tone!r}; there are {known}")
+            return
+
+        def done(result: bytes | Exception) -> None:
+            if isinstance(result, Exception):
+                self._fail(prompt, str(result))
+            else:
+                self._loaded(prompt, result)
+
+        make = partial(built_in_prompt, tone, prompt.law)
+        self._around.background.run(make, done)
 
     def _load(self, prompt: _Prompt, path: str) -> None:
         known = self._cache.get(path, prompt.law)
@@ -118,9 +137,12 @@ class Plays:
         while self._waiting and self._waiting[0].audio is not None:
             prompt = self._waiting.popleft()
             audio = self._waiting_audio(prompt)
+            loops = prompt.command.loop and bool(audio)
+            if loops and len(audio) < _MIN_LOOP_BYTES:
+                audio *= -(-_MIN_LOOP_BYTES // len(audio))
             self._queued[prompt.command.play_id] = prompt
             self._playout.mark_start(prompt, partial(self._started, prompt))
-            self._playout.add(audio, prompt)
+            self._playout.add(audio, prompt, loops=loops)
             self._playout.mark(prompt, partial(self._played, prompt))
 
     def _waiting_audio(self, prompt: _Prompt) -> bytes:
@@ -137,7 +159,9 @@ class Plays:
             "prompt": prompt.name,
             "duration_ms": prompt.played_ms(0),
         }
-        now_s = self._around.clock.monotonic_s()
+        if command.loop:
+            data["loop"] = True
+        prompt.started_s = now_s = self._around.clock.monotonic_s()
         self._around.report(Happened(command.leg_id, "prompt.started", now_s, data))
 
     def _played(self, prompt: _Prompt) -> None:

@@ -64,6 +64,13 @@ class Pool:
                 self._news.clear()
                 await self._news.wait()
 
+    async def wait_until_all_alive(self) -> None:
+        for _ in range(500):
+            if self.pool.all_alive:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError("a worker is missing")
+
     def of(self, kind: type[Any]) -> list[Any]:
         return [report for report in self.reports if isinstance(report, kind)]
 
@@ -245,7 +252,9 @@ def test_legs_are_spread_over_workers_with_ports_of_their_own() -> None:
     async def scenario() -> None:
         async with running(33200, 33299, workers=2) as rig:
             assert len(rig.pool.pids) == 2
-            ports = [await rig.pool.add_leg(f"L{n}", "C", media()) for n in range(4)]
+            ports = [
+                await rig.pool.add_leg(f"L{n}", f"C{n}", media()) for n in range(4)
+            ]
             assert sum(port < 33250 for port in ports) == 2
 
     run(scenario())

@@ -223,6 +223,27 @@ def test_the_silence_before_the_first_audio_is_no_underrun() -> None:
     assert line.playout.underruns == 0
 
 
+def test_what_loops_begins_again_without_a_gap_until_it_is_removed() -> None:
+    line = Listener()
+    audio = bytes(range(200)) * 2
+    line.playout.add(audio, PROMPT, loops=True)
+    line.mark("end")
+    line.add("B")
+    heard = b"".join(line.playout.take() or b"" for _ in range(20))
+    assert heard == (audio * 8)[: 20 * 160]
+    line.playout.remove(PROMPT)
+    assert line.hear(2) == "B."
+    assert line.playout.queued_bytes == 0
+
+
+def test_a_loop_is_recoded_for_all_its_rounds() -> None:
+    line = Listener()
+    line.playout.add(b"A" * 160, PROMPT, loops=True)
+    line.hear(1)
+    line.playout.recode(bytes.lower)
+    assert line.hear(3) == "aaa"
+
+
 def test_what_waits_can_be_recoded() -> None:
     line = Listener()
     line.add("AA", message=1)

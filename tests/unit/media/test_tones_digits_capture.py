@@ -1,6 +1,8 @@
 """Built-in prompts, keys merged over their ways, and captures in true time."""
 
+import array
 import wave
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from emulator.media.capture import Capture
 from emulator.media.digits import DigitMerger
 from emulator.media.g711 import PCMA, PCMU
+from emulator.media.hold_music import hold_music
 from emulator.media.tones import TONES, built_in_prompt, dtmf, silence, tone
 
 
@@ -79,3 +82,12 @@ def test_a_capture_becomes_a_wav(tmp_path: Path) -> None:
     with wave.open(str(tmp_path / "heard.wav")) as reader:
         assert reader.getframerate() == 8000
         assert reader.readframes(999) == PCMU.decode(LOUD)
+
+
+def test_the_music_on_hold_is_gentle_and_joins_its_own_beginning() -> None:
+    samples = array.array("h", hold_music())
+    assert len(samples) == 76_800
+    assert 6000 < max(abs(sample) for sample in samples) < 16_000
+    # The seam is no larger a step than any other.
+    steps = [abs(b - a) for a, b in pairwise(samples)]
+    assert abs(samples[0] - samples[-1]) <= max(steps)

@@ -349,7 +349,9 @@ def test_prompts_play_in_the_order_of_the_commands(tmp_path: Path) -> None:
         rig.engine.handle(Play("L1", "file", path=path))
         rig.engine.handle(Play("L1", "tone", tone="beep"))
         rig.run(100)
-        assert rig.heard(peer) == "....."
+        rig.background.release(1)
+        rig.run(100)
+        assert rig.heard(peer) == "." * 10
         rig.background.release()
         rig.run(1000)
         assert [
