@@ -86,7 +86,7 @@ class WorkerPool:
 
     def loads(self) -> list[WorkerLoad]:
         """Return what every worker carries, as control knows it."""
-        homes = (self._homes.get(leg_id) for leg_id in self._stream_legs.values())
+        homes = (self._homes.of_leg(leg_id) for leg_id in self._stream_legs.values())
         streams = Counter(worker.number for worker in homes if worker is not None)
         return [
             WorkerLoad(w.number, w.pid, len(w.legs), streams[w.number])
