@@ -43,6 +43,8 @@ EVENT_KINDS: Mapping[str, str] = {
     "stream.failed": "the stream could not be set up: the error in full",
     "stream.closed": "the stream ended: close code, reason, who closed first",
     "note": "accepted here, but not portable or not expected: which rule",
+    "fault.chosen": "a fault was chosen for this call: what shall go wrong on purpose",
+    "fault.acted": "a chosen fault did something; at the stream's end how often",
     "worker.lost": "the media worker of this call died",
 }
 

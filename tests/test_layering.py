@@ -78,7 +78,7 @@ PURE_ROOMS: dict[str, set[str]] = {
     "sip": {"transport", "endpoint", "tls"},
     "sdp": set(),
     "flow": set(),
-    "stream": {"client", "connector", "link"},
+    "stream": {"client", "connector", "faulty_link", "link"},
     "rtp": {"session", "ports"},
     "media": set(),
 }

@@ -5,6 +5,7 @@ nests), command-line options. Only ``service`` and the command line load them; e
 room receives its own part as a plain value.
 """
 
+from emulator.config.faults import FaultsSettings
 from emulator.config.loading import (
     ENV_PREFIX,
     EXPORTED_VARIABLES,
@@ -41,6 +42,7 @@ __all__ = [
     "RESERVED_HEADER_PREFIXES",
     "AccountSettings",
     "CallSettings",
+    "FaultsSettings",
     "FlowSettings",
     "HttpSettings",
     "LoadedSettings",

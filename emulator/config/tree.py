@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from emulator.config.faults import FaultsSettings
 from emulator.config.parties import (
     AccountSettings,
     NumberSettings,
@@ -44,5 +45,6 @@ class Settings(Section):
     calls: CallSettings = CallSettings()
     flow: FlowSettings = FlowSettings()
     speech: SpeechSettings = SpeechSettings()
+    faults: FaultsSettings = FaultsSettings()
     http: HttpSettings = HttpSettings()
     logs: LogSettings = LogSettings()

@@ -24,8 +24,9 @@ from emulator.ids import IdSource
 from emulator.stream import dial_errors
 from emulator.stream.assembler import Binary
 from emulator.stream.connector import DialFailed
+from emulator.stream.faulty_link import Link, make_link
 from emulator.stream.interface import StreamOutcome, StreamRequest, StreamSink
-from emulator.stream.link import WRITE_HIGH_WATER_BYTES, BotBrokeFraming, BotLink
+from emulator.stream.link import WRITE_HIGH_WATER_BYTES, BotBrokeFraming
 from emulator.stream.protocol import (
     ClearAudio,
     Effect,
@@ -84,7 +85,11 @@ class StreamClient:
         self._ids = ids
         self._state = _State.IDLE
         self._url, self._protocol, self._url_error = _prepare(request, options)
-        self._link = BotLink(self._url, options, self) if self._url else None
+        self._link: Link | None = None
+        if self._url is not None:
+            self._link = make_link(
+                self._url, options, self, request.faults, clock, self._happened
+            )
         self._task: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._backlog: deque[bytes] = deque()
@@ -160,7 +165,7 @@ class StreamClient:
         except BotBrokeFraming as error:
             self._end(_Ending("failed", "NA", str(error)))
 
-    async def _dial(self) -> BotLink:
+    async def _dial(self) -> Link:
         """Try as often as the options allow; raise the last attempt's failure."""
         if self._link is None:
             raise DialFailed(self._url_error)

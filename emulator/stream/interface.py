@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from emulator.events import JsonValue
+from emulator.faults import Fault
 
 Codec = Literal["pcm_s16le", "mulaw"]
 SAMPLE_BYTES: Mapping[str, int] = {"pcm_s16le": 2, "mulaw": 1}
@@ -23,6 +24,7 @@ class StreamRequest:
         sample_rate_hz: Used unless the URL names a rate.
         codec: ``pcm_s16le`` or ``mulaw``, both ways.
         two_way: True for Voicebot, False for a one-way Stream.
+        faults: What shall go wrong on purpose.
     """
 
     stream_sid: str
@@ -35,6 +37,7 @@ class StreamRequest:
     sample_rate_hz: int = 8000
     codec: str = "pcm_s16le"
     two_way: bool = True
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import socket
 import ssl
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, assert_never
@@ -55,6 +56,7 @@ WRITE_HIGH_WATER_BYTES = 64 * 1024
 # so that the other calls of the worker keep their pace.
 FLOOD_FRAMES = 200
 FLOOD_SLICE_S = 0.02
+_NO_LINGER = struct.pack("ii", 1, 0)
 # RFC 6455 §7.1.5: a close frame without a code; no close frame at all.
 NO_STATUS, ABNORMAL = 1005, 1006
 
@@ -121,6 +123,7 @@ class BotLink:
         self._slice_frames = 0
         self._unanswered_ping: bytes | None = None
         self._is_over = False
+        self._is_deaf = self._is_mute = False
         self._violated = False
         self.is_writable = True
         self.end: LinkEnd | None = None
@@ -236,11 +239,33 @@ class BotLink:
             transport.send_close(WSCloseCode.OK)
             return
         self._ends(ABNORMAL, "", "platform")
-        underlying = transport.underlying_transport
-        if underlying.can_write_eof():
-            underlying.write_eof()
+        _end_our_direction(transport)
+
+    def break_off(self, code: int | None, *, reset: bool) -> None:
+        """End as a broken path does, or, with a code, as a proxy that closes both ends.
+
+        Without a code the bot sees a FIN, or with ``reset`` an RST.
+        """
+        transport = self._transport
+        if transport is None or transport.is_disconnected:
+            return
+        self.stop_reading()
+        self._ends(ABNORMAL if code is None else code, "", "network")
+        self._after(LINGER_S, lambda: transport.disconnect(graceful=False))
+        if reset:
+            _reset(transport)
+        elif code is None:
+            _end_our_direction(transport)
         else:
-            transport.disconnect()
+            transport.send_close(code)
+        self._owner.bot_closed()
+
+    def stall(self, *, reading: bool, writing: bool) -> None:
+        """Stop to read, or to answer pings, until the socket is closed."""
+        self._is_deaf = self._is_deaf or reading
+        self._is_mute = self._is_mute or writing
+        if self._transport is not None and self._is_deaf:
+            self._transport.underlying_transport.pause_reading()
 
     # -- what picows tells
 
@@ -309,7 +334,7 @@ class BotLink:
         transport = self._transport
         if payload is None or transport is None or self._is_over:
             return
-        if self.is_writable:
+        if self.is_writable and not self._is_mute:
             transport.send_pong(payload)
 
     def _take_close(self, transport: WSTransport) -> None:
@@ -387,7 +412,7 @@ class BotLink:
         self._slice_began_s = asyncio.get_running_loop().time()
         self._slice_frames = 0
         self._answer_ping()
-        if self._transport is not None:
+        if self._transport is not None and not self._is_deaf:
             # Does nothing on a transport that is closing by then.
             self._transport.underlying_transport.resume_reading()
 
@@ -437,6 +462,22 @@ def _sent_close(transport: WSTransport) -> tuple[int, str] | None:
     if handshake is None or handshake.sent is None:
         return None
     return _number(handshake.sent.code), handshake.sent.reason
+
+
+def _end_our_direction(transport: WSTransport) -> None:
+    """Send a FIN; TLS has none of its own, so there all ends at once."""
+    underlying = transport.underlying_transport
+    if underlying.can_write_eof():
+        underlying.write_eof()
+    else:
+        transport.disconnect()
+
+
+def _reset(transport: WSTransport) -> None:
+    """End with an RST: what a socket sends that is closed without lingering."""
+    sock = transport.underlying_transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    transport.disconnect(graceful=False)
 
 
 def _number(value: Any) -> int:

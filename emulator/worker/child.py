@@ -144,6 +144,7 @@ def stream_dialer(clock: Clock, ids: IdSource) -> StreamDialer:
             sample_rate_hz=command.sample_rate_hz,
             codec=command.codec,
             two_way=command.two_way,
+            faults=command.faults,
         )
         return StreamClient(request, _stream_options(command), sink, clock, ids)
 

@@ -18,6 +18,7 @@ import orjson
 
 from emulator.errors import LocalProtocolError
 from emulator.events import JsonValue
+from emulator.faults import Fault
 
 _LENGTH = struct.Struct("!I")
 # A command or report is small; a length beyond this means that the link is corrupt.
@@ -185,6 +186,7 @@ class OpenStream:
         two_way: True for Voicebot, False for a one-way Stream.
         options: The fields of ``stream_options.StreamOptions``.
         from_, to: As the bot shall read them in ``start``.
+        faults: What shall go wrong on purpose with this stream.
     """
 
     leg_id: str
@@ -199,6 +201,7 @@ class OpenStream:
     codec: str = "pcm_s16le"
     two_way: bool = True
     options: Mapping[str, JsonValue] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,6 +429,8 @@ def _unpack_body(body: bytes) -> Message:
         media = fields["media"]
         media["allowed_source_ips"] = tuple(media["allowed_source_ips"])
         fields["media"] = MediaParams(**media)
+    if "faults" in fields:
+        fields["faults"] = tuple(Fault(**fault) for fault in fields["faults"])
     message: Message = cls(**fields)
     return message
 
