@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from emulator.api.server import HttpServer
     from emulator.calls.manager import CallManager
     from emulator.config import LoadedSettings, Settings
+    from emulator.faults import FaultBook
     from emulator.flow.catalogue import FlowCatalogue, FlowFile
     from emulator.sip.address import Transport
     from emulator.sip.endpoint import SipEndpoint
@@ -147,6 +148,7 @@ class Service:
         self.http: HttpServer
         self.endpoint: SipEndpoint
         self.speech: SpeechCache
+        self.faults: FaultBook
         self.token: str | None = None
 
     @property
@@ -255,10 +257,16 @@ class Service:
     def _build_calls(self) -> None:
         from emulator.calls.doorkeeper import Doorkeeper
         from emulator.calls.manager import CallManager
+        from emulator.calls.numbers import canonical
         from emulator.calls.services import CallServices
+        from emulator.calls.streams import StreamLimit
+        from emulator.faults import FaultBook
         from emulator.speech.cache import SpeechCache
 
         bus: Bus[str] = Bus()
+        self.faults = FaultBook(canonical)
+        asked = self.settings.faults
+        self.faults.replace(asked.as_rules(), asked.seed)
         self.speech = SpeechCache(
             Path(self.settings.data_dir) / "speech", self.settings.speech.voice
         )
@@ -269,6 +277,8 @@ class Service:
             workers=self.pool,
             speech=self.speech,
             phone=self.endpoint,
+            streams=StreamLimit(self.settings.stream.max_streams),
+            faults=self.faults,
             announce=bus.publish,
         )
         doorkeeper = Doorkeeper(
@@ -352,7 +362,9 @@ class Service:
 
         self.token = self._control_token()
         diagnose = partial(take_diagnostics, self.endpoint, self.calls, self.pool)
-        context = ControlContext(self.calls, self.readiness, self.token, diagnose)
+        context = ControlContext(
+            self.calls, self.readiness, self.token, diagnose, self.faults
+        )
         self.http = HttpServer(create_app(context), sock)
         await self.http.start()
         self._stack.push_async_callback(self.http.stop)

@@ -264,6 +264,12 @@ class StreamOptions:
     )  # fmt: skip
 
     # Limits on what a peer can make us hold.
+    max_streams: int = _knob(
+        100,
+        "Streams of the whole account at once; further ones fail with "
+        "Streaming_call_throttled.",
+        "documented", "streaming spec §5.3", minimum=0, maximum=1_000_000,
+    )  # fmt: skip
     max_message_bytes: int = _knob(
         2 * 1024 * 1024,
         "One message of the bot, fragments joined; 2 MiB is 98 s of 8 kHz audio.",

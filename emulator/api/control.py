@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Response
 
 from emulator import __version__
+from emulator.api.faults import add_faults
 from emulator.api.schemas import (
     CallBody,
     Calls,
@@ -25,6 +26,7 @@ from emulator.api.schemas import (
 from emulator.calls.call import Call
 from emulator.calls.dialing import NotDialled
 from emulator.calls.manager import CallManager, FlowUnknown
+from emulator.faults import FaultBook
 
 # A long poll that lasts longer meets the time-outs of proxies.
 MAX_WAIT_S = 30.0
@@ -48,6 +50,7 @@ class ControlContext:
     Attributes:
         readiness: Returns each readiness check by name.
         diagnose: Counts what is open now.
+        faults: What shall go wrong on purpose.
         token: Needed on every route but health and readiness; None: open.
     """
 
@@ -55,6 +58,7 @@ class ControlContext:
     readiness: Callable[[], Mapping[str, bool]]
     token: str | None
     diagnose: Callable[[], Diagnostics]
+    faults: FaultBook
 
 
 def control_router(context: ControlContext) -> APIRouter:
@@ -69,6 +73,7 @@ def control_router(context: ControlContext) -> APIRouter:
     _add_health(router, context)
     _add_diagnostics(router, context)
     _add_calls(router, context)
+    add_faults(router, context.faults, [Depends(_token_check(context))])
     return router
 
 

@@ -35,6 +35,7 @@ from emulator.calls.timeline import Timeline
 from emulator.calls.verbs.stage import Stage
 from emulator.errors import EmulatorError
 from emulator.events import Event, JsonValue
+from emulator.faults import CallTraits, Fault
 from emulator.flow.context import CallContext, FlowOptions
 from emulator.flow.engine import FlowRun
 from emulator.flow.model import Flow
@@ -98,7 +99,8 @@ class Call:
         self._answered_s: float | None = None
         self._ended_s: float | None = None
         self._ended = asyncio.Event()
-        self.leg = Leg(facts.sid, facts.sid, services.workers, self)
+        self.faults: tuple[Fault, ...] = ()
+        self.leg = Leg(facts.sid, facts.sid, services.workers, self, services.streams)
         self.timeline = Timeline(
             self._created_s,
             self.created_at,
@@ -227,6 +229,17 @@ class Call:
             source=self.facts.source,
         )
         logger.info("call from %s to %s: flow %s", self.from_, self.to, flow.flow)
+        self._choose_faults()
+
+    def _choose_faults(self) -> None:
+        """Ask the book what shall go wrong with this call."""
+        ours, theirs = self.from_, self.to
+        if self.direction == "incoming":
+            ours, theirs = theirs, ours
+        self.faults = self._services.faults.choose(CallTraits(ours, theirs))
+        self.leg.faults = self.faults
+        for fault in self.faults:
+            self.record("fault.chosen", fault.describe())
 
     async def _guard(self, party: Party, work: Coroutine[Any, Any, None]) -> None:
         """End the call when its work fails by a bug; other calls go on."""

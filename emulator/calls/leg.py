@@ -8,15 +8,21 @@ it had reported so.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol, TypedDict, TypeVar, Unpack
 
+from emulator.calls.streams import StreamLimit
 from emulator.events import JsonValue
+from emulator.faults import Fault, Layer
+from emulator.faults.kinds import STREAM_LAYERS
 from emulator.worker.messages import (
     CloseStream,
     Command,
     DigitPressed,
     Happened,
+    Impair,
     InjectDigit,
     LegRemoved,
     MediaParams,
@@ -33,6 +39,10 @@ from emulator.worker.messages import (
 )
 
 R = TypeVar("R", PlayEnded, StreamEnded, LegRemoved)
+
+THROTTLED = "Streaming_call_throttled"
+# The parameters of the fault ``rtp`` that are none of the damage.
+_DIRECTION = "direction"
 
 
 class Prompt(TypedDict, total=False):
@@ -77,12 +87,26 @@ class LegListener(Protocol):
 
 
 class Leg:
-    """The media of one party."""
+    """The media of one party.
+
+    Args:
+        limit: Of the streams of all calls; None: this leg's do not count.
+
+    Attributes:
+        faults: What shall go wrong with its media and streams; set before ``open``.
+    """
 
     def __init__(
-        self, leg_id: str, call_sid: str, workers: Workers, listener: LegListener
+        self,
+        leg_id: str,
+        call_sid: str,
+        workers: Workers,
+        listener: LegListener,
+        limit: StreamLimit | None = None,
     ) -> None:
         self.leg_id = leg_id
+        self.faults: tuple[Fault, ...] = ()
+        self._limit = limit or StreamLimit(sys.maxsize)
         self._call_sid = call_sid
         self._workers = workers
         self._listener = listener
@@ -103,6 +127,9 @@ class Leg:
         port = await self._workers.add_leg(self.leg_id, self._call_sid, media)
         self._is_open = True
         self._listener.record("media.started", {"rtp_port": port, **_describe(media)})
+        for fault in self.faults:
+            if fault.layer is Layer.RTP:
+                self._workers.send(_impair(self.leg_id, fault))
         return port
 
     def start(self) -> None:
@@ -133,11 +160,31 @@ class Leg:
 
     async def stream(self, command: OpenStream) -> StreamEnded:
         """Join the leg to a bot; return when the stream is over."""
-        try:
-            return await self._ask(self._streams, command.stream_sid, command)
-        except asyncio.CancelledError:
-            self._workers.send(CloseStream(command.stream_sid))
-            raise
+        with self._limit.place() as there_is_a_place:
+            if not there_is_a_place:
+                return self._throttle(command)
+            faults = tuple(f for f in self.faults if f.layer in STREAM_LAYERS)
+            command = replace(command, faults=faults)
+            try:
+                return await self._ask(self._streams, command.stream_sid, command)
+            except asyncio.CancelledError:
+                self._workers.send(CloseStream(command.stream_sid))
+                raise
+
+    def _throttle(self, command: OpenStream) -> StreamEnded:
+        """Fail a stream at once: the account has too many (streaming spec §5.3)."""
+        ended = _failed_stream(command.stream_sid, None, None, THROTTLED)
+        self._listener.record(
+            "stream.failed",
+            stream_sid=command.stream_sid,
+            status=ended.status,
+            disconnected_by=ended.disconnected_by,
+            detailed_status=THROTTLED,
+        )
+        maximum = self._limit.maximum
+        text = f"{maximum} streams are open: no more at once (stream.max_streams)"
+        self._listener.record("note", text=text)
+        return ended
 
     async def _ask(
         self, waiting: dict[str, asyncio.Future[R]], key: str, command: Command
@@ -207,7 +254,7 @@ class Leg:
         for play_id, play in self._plays.items():
             _resolve(play, PlayEnded(self.leg_id, play_id, "leg_removed", 0, reason))
         for stream_sid, stream in self._streams.items():
-            lost = _lost_stream(stream_sid, reason)
+            lost = _failed_stream(stream_sid, reason, "platform")
             self._listener.record(
                 "stream.closed",
                 stream_sid=stream_sid,
@@ -231,16 +278,35 @@ def _describe(media: MediaParams | None) -> dict[str, JsonValue]:
     }
 
 
-def _lost_stream(stream_sid: str, reason: str) -> StreamEnded:
+def _failed_stream(
+    stream_sid: str,
+    error: str | None,
+    closed_first: str | None,
+    detailed_status: str | None = None,
+) -> StreamEnded:
     return StreamEnded(
         stream_sid=stream_sid,
         status="failed",
         disconnected_by="NA",
-        error=reason,
+        error=error,
         duration_s=0.0,
         close_code=None,
         close_reason="",
-        closed_first="platform",
+        closed_first=closed_first,
+        detailed_status=detailed_status,
+    )
+
+
+def _impair(leg_id: str, fault: Fault) -> Impair:
+    damage = {
+        name: fault.number(name) for name in fault.parameters if name != _DIRECTION
+    }
+    direction = fault.word(_DIRECTION)
+    return Impair(
+        leg_id,
+        fault.seed,
+        inbound=None if direction == "to_caller" else damage,
+        outbound=None if direction == "from_caller" else damage,
     )
 
 

@@ -9,8 +9,10 @@ from typing import Protocol
 
 from emulator.calls.dialing import Phone
 from emulator.calls.leg import Workers
+from emulator.calls.streams import StreamLimit
 from emulator.clock import Clock
 from emulator.config import Settings
+from emulator.faults import FaultBook
 from emulator.ids import IdSource
 
 
@@ -41,6 +43,8 @@ class CallServices:
     """The rest of the emulator.
 
     Attributes:
+        streams: The streams of all calls, and how many there may be.
+        faults: What shall go wrong on purpose.
         announce: Called with the call's SID at every new timeline entry.
     """
 
@@ -50,4 +54,6 @@ class CallServices:
     workers: Workers
     speech: Speech
     phone: Phone
+    streams: StreamLimit
+    faults: FaultBook
     announce: Callable[[str], None]

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         close_mode: str = "abrupt"
         custom_params_max: int = 25
         custom_params_max_chars: int = 800
+        max_streams: int = 100
 
 else:
     StreamSettings = _stream_settings()

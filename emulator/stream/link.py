@@ -257,7 +257,7 @@ class BotLink:
         elif code is None:
             _end_our_direction(transport)
         else:
-            transport.send_close(code)
+            transport.send_close(WSCloseCode(code))
         self._owner.bot_closed()
 
     def stall(self, *, reading: bool, writing: bool) -> None:

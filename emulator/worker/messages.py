@@ -355,6 +355,7 @@ class StreamEnded:
         status: ``completed``, ``failed`` or ``cancelled`` (streaming spec §5).
         disconnected_by: ``bot``, ``user`` or ``NA``.
         error: ``3009 …`` text on failure, else None.
+        detailed_status: ``Streaming_call_throttled``, or None.
         duration_s: From ``start`` to the end; 0 on failure.
         closed_first: ``bot`` by a close frame, ``platform``, or ``network``: the
             connection ended without a close frame; None if never open.
@@ -370,6 +371,7 @@ class StreamEnded:
     closed_first: str | None
     stats: Mapping[str, JsonValue] = field(default_factory=dict)
     leg_id: str = ""
+    detailed_status: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection
 
+from emulator.stream.link import BotLink
 from emulator.stream_options import StreamOptions, profile_options
 from tests.integration.stream_support import (
     Recorder,
@@ -317,7 +318,7 @@ def test_a_bot_that_does_not_read_loses_the_oldest_audio_and_nothing_grows(
             await sink.opened.wait()
             for _ in range(20_000):
                 client.send_audio(bytes(320))
-            assert client._link is not None
+            assert isinstance(client._link, BotLink)
             assert client._link._transport is not None
             unsent = client._link._transport.underlying_transport
             assert unsent.get_write_buffer_size() < 80_000

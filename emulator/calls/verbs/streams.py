@@ -38,8 +38,8 @@ def _command(stage: Stage, verb: OpenStream) -> worker.OpenStream:
 
 def _say_how(ended: worker.StreamEnded) -> str:
     """Return a stream's end in a few words, for whoever asks why the call ended."""
-    if ended.error:
-        return f"stream {ended.status}: {ended.error}"
+    if problem := ended.error or ended.detailed_status:
+        return f"stream {ended.status}: {problem}"
     code = f" with {ended.close_code}" if ended.close_code else ""
     return f"stream {ended.status}, closed first by the {ended.closed_first}{code}"
 
@@ -53,6 +53,7 @@ def _stream_result(ended: worker.StreamEnded) -> StreamResult:
         status=cast(StreamStatus, ended.status),
         disconnected_by=cast(DisconnectedBy, ended.disconnected_by),
         error=ended.error,
+        detailed_status=ended.detailed_status,
         duration_s=None if cancelled else ended.duration_s,
     )
 
