@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from datetime import datetime, timedelta, timezone
+from uuid import UUID
 
 IST = timezone(timedelta(hours=5, minutes=30), "IST")
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -49,6 +50,10 @@ class IdSource:
     def call_id(self) -> str:
         """Return a Call-ID that is unique over space and time."""
         return self.hex(32)
+
+    def uuid(self) -> str:
+        """Return a random UUID (RFC 9562 §5.4)."""
+        return str(UUID(int=self._random.getrandbits(128), version=4))
 
     def uint16(self) -> int:
         """Return a random first RTP sequence number."""

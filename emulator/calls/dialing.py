@@ -10,17 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import quote
 
+from emulator.calls import trunk_invite
 from emulator.calls.numbers import canonical, is_number
 from emulator.config import Settings, TrunkSettings, UserSettings
 from emulator.errors import EmulatorError
 from emulator.sip.address import Target
+from emulator.sip.auth import Credentials
 from emulator.sip.registrar import Binding
 from emulator.sip.session import CallSession, OutgoingInvite
+from emulator.sip.shape import InviteShape
 from emulator.sip.uri import NameAddr, SipUri, parse_sip_uri
 
-# The platform's INVITEs to trunks have so many hops left (REST and SIP spec §8.4).
-TRUNK_MAX_FORWARDS = 67
+# Beside letters and digits, what a user part holds as it is (RFC 3261 §25.1).
+_USER_CHARACTERS = "-_.!~*'()&=+$,;?/"
 SINGAPORE_NOTE = (
     "a flow dials a SIP trunk; on the platform's singapore instance none does "
     "(account.region)"
@@ -49,7 +53,7 @@ class Identity:
     """Who the callee shall see, and which call this is.
 
     Attributes:
-        number: The caller's number.
+        number: The caller's number, or ``sip:<user>``.
         exophone: The ExoPhone that the call came over.
     """
 
@@ -57,6 +61,11 @@ class Identity:
     exophone: str
     call_sid: str
     leg_sid: str
+
+    @property
+    def user(self) -> str:
+        """The caller as the user part of a URI."""
+        return quote(self.number.removeprefix("sip:"), safe=_USER_CHARACTERS)
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,8 @@ class Attempt:
         host: Where it goes; decides which of our addresses the SDP names.
         uri: Request-URI and To.
         headers: Beside those that every INVITE has.
+        credentials: For a 401 or 407.
+        description: The destination, for the timeline.
     """
 
     uri: str
@@ -76,6 +87,9 @@ class Attempt:
     next_hop: Target | None = None
     dialled: str | None = None
     max_forwards: int = 70
+    credentials: Credentials | None = field(default=None, repr=False)
+    contact_user: str | None = None
+    shape: InviteShape = InviteShape()
     description: str = ""
 
     def invite(self, sdp: str, ring_timeout_s: float) -> OutgoingInvite:
@@ -90,6 +104,9 @@ class Attempt:
             next_hop=self.next_hop,
             dialled=self.dialled,
             max_forwards=self.max_forwards,
+            credentials=self.credentials,
+            contact_user=self.contact_user,
+            shape=self.shape,
         )
 
 
@@ -146,7 +163,7 @@ def _ring(
     bindings = phone.bindings(user.name)
     if not bindings:
         raise NotDialled(f"{user.name} is not registered: no phone of theirs rings")
-    from_ = NameAddr(f"sip:{identity.number}@{account_domain(settings)}")
+    from_ = NameAddr(caller_uri(settings, identity))
     headers = (("X-Exotel-CallSid", identity.call_sid),)
     attempts = [
         Attempt(
@@ -197,26 +214,29 @@ def find_trunk(
 def _trunk_attempt(
     settings: Settings, trunk: TrunkSettings, destination: str, identity: Identity
 ) -> Attempt:
-    """Return the INVITE whose shape LiveKit's and ElevenLabs' trunks expect (§8.4)."""
+    """Return the INVITE in the shape of ``trunk_invite``."""
     where = parse_sip_uri(f"sip:{destination}")
     exophone = canonical(identity.exophone)
-    uri = SipUri("sip", exophone, where.host, where.port, where.params)
-    caller = f"sip:{identity.number}@{account_domain(settings)}"
-    headers = (
-        ("P-Asserted-Identity", f"<{caller}>"),
-        ("P-Early-Media", "supported"),
-        ("X-Exotel-CallSid", identity.call_sid),
-        ("X-Exotel-LegSid", identity.leg_sid),
-        ("X-Exotel-TrunkSid", trunk.sid),
-    )
+    number = trunk_invite.number_for(trunk, where.host, exophone)
+    caller = caller_uri(settings, identity)
     return Attempt(
-        uri=str(uri),
+        uri=str(SipUri("sip", number, where.host, where.port, where.params)),
         host=where.host,
         from_=NameAddr(caller),
-        headers=headers,
-        max_forwards=TRUNK_MAX_FORWARDS,
+        headers=trunk_invite.headers_for(
+            trunk, caller, identity.call_sid, identity.leg_sid
+        ),
+        max_forwards=trunk_invite.MAX_FORWARDS,
+        credentials=trunk_invite.credentials_for(trunk),
+        contact_user=identity.user,
+        shape=trunk_invite.shape_for(settings.account),
         description=f"trunk {trunk.name} at {destination}",
     )
+
+
+def caller_uri(settings: Settings, identity: Identity) -> str:
+    """Return the URI of From."""
+    return f"sip:{identity.user}@{account_domain(settings)}"
 
 
 def account_domain(settings: Settings) -> str:

@@ -38,7 +38,15 @@ class CallMedia:
     ) -> None:
         self._leg = leg
         self.source_ip = source_ip
-        self._local = LocalAudio(own_ip, _ANY_PORT, codecs=settings.codecs)
+        # As the platform's descriptions look (REST and SIP spec §8.4).
+        self._local = LocalAudio(
+            own_ip,
+            _ANY_PORT,
+            codecs=settings.codecs,
+            user="root",
+            telephone_event_payload_type=settings.telephone_event_payload_type,
+            names_rtcp=True,
+        )
 
     async def open(self, offer: str | None) -> str:
         """Open the RTP port; return our answer, or our offer if the peer made none.

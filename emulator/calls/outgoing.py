@@ -42,6 +42,8 @@ _BY_STATUS = {
     487: DialResult.NO_ANSWER,
     600: DialResult.BUSY,
     603: DialResult.BUSY,
+    604: DialResult.FAILED,
+    606: DialResult.FAILED,
 }
 _END_CAUSES = {
     DialResult.BUSY: EndCause.CALLEE_BUSY,
@@ -51,8 +53,12 @@ _END_CAUSES = {
 
 
 def result_of_status(status: int) -> DialResult:
-    """Return what a final response of 300 or above means to the platform."""
-    return _BY_STATUS.get(status, DialResult.FAILED)
+    """Return what a final response of 300 or above means to the platform.
+
+    An unknown status counts as the first of its class (RFC 3261 §8.1.3.2).
+    """
+    unknown = DialResult.BUSY if 600 <= status < 700 else DialResult.FAILED
+    return _BY_STATUS.get(status, unknown)
 
 
 def may_try_next(status: int) -> bool:
@@ -89,7 +95,6 @@ class OutgoingParty(Party):
         self._session: CallSession | None = None
         self._media: CallMedia | None = None
         self._is_up = asyncio.Event()
-        self._rings = False
 
     @property
     def session(self) -> CallSession | None:
@@ -130,7 +135,6 @@ class OutgoingParty(Party):
                 self.leg, self._settings, own_ip=own_ip, source_ip=attempt.host
             )
             self._offer = await self._media.open(None)
-        self._rings = False
         self._session = self._phone.place_call(
             attempt.invite(self._offer, self._ring_timeout_s)
         )
@@ -167,7 +171,6 @@ class OutgoingParty(Party):
 
     def _progress(self, status: int, sdp: str | None) -> None:
         """A phone rings; early media is its sound."""
-        self._rings = True
         if status >= 180:
             self._listener.party_rings({"status": status})
         if sdp is not None:
@@ -175,7 +178,7 @@ class OutgoingParty(Party):
 
     def _ended(self, cause: SessionCause, detail: str) -> _Failure:
         """Return what an end without a final response of the callee means."""
-        if self._rings and cause in {SessionCause.TIMEOUT, SessionCause.LOCAL_CANCEL}:
+        if cause in {SessionCause.NO_ANSWER, SessionCause.LOCAL_CANCEL}:
             return _Failure(
                 DialResult.NO_ANSWER,
                 f"nobody answered within {self._ring_timeout_s:g} s",

@@ -153,6 +153,7 @@ class Party(ABC):
         digit = parse_info_digit(event.content_type, event.body)
         if digit is not None:
             self.leg.inject_digit(digit.digit, digit.duration_ms)
-        else:
-            kind = printable(event.content_type)
-            self._listener.record("note", text=f"INFO with {kind!r} is no digit")
+            return
+        kind = printable(event.content_type) or "no body"
+        text = f"INFO with {kind} is no digit: answered with {event.status}"
+        self._listener.record("note", text=text)

@@ -80,6 +80,16 @@ class TrunkSettings(Section):
     credentials: tuple[TrunkCredentialSettings, ...] = Field(
         (), description="With any, calls of the trunk are challenged (401)."
     )
+    destination_credentials: TrunkCredentialSettings | None = Field(
+        None,
+        description="Answers a 401 or 407 of a destination; unset: the first of "
+        "credentials (assumed).",
+    )
+    external_alias: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9+_.-]{1,64}$",
+        description="Called instead of the ExoPhone at destinations that are names.",
+    )
     destinations: tuple[str, ...] = Field(
         (), description="host:port;transport=… to call, tried in order."
     )

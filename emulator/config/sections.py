@@ -81,6 +81,10 @@ class MediaSettings(Section):
         ("PCMA", "PCMU"), min_length=1, description="Offered and accepted, best first."
     )
 
+    telephone_event_payload_type: int = Field(
+        96, ge=96, le=127, description="Of digits by RFC 4733 in offers; an answer "
+        "takes the offer's.",
+    )  # fmt: skip
     inband_dtmf: bool = Field(
         False, description="Hear digits in the audio of phones without RFC 4733."
     )

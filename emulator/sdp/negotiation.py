@@ -21,7 +21,7 @@ MIN_PTIME_MS: Final = 10
 MAX_PTIME_MS: Final = 60
 # RFC 4733 §2.5.1.1 makes 0-15 the default; 16 is the hook flash, which some offer.
 OWN_EVENTS: Final = "0-15"
-# Our own offers; an answer uses the offerer's number.
+# Of offers, unless told otherwise; an answer uses the offerer's number.
 TELEPHONE_EVENT_PAYLOAD_TYPE: Final = 101
 STATIC_PAYLOAD_TYPES: Final = {"PCMU": 0, "PCMA": 8}
 _STATIC_CODECS: Final = {number: name for name, number in STATIC_PAYLOAD_TYPES.items()}
@@ -70,6 +70,9 @@ class LocalAudio:
         version: Of the last description; see ``next``.
         prefer_own_order: Take the first codec of *ours* that was offered, instead
             of the first offered one that we have (RFC 3264 §6.1 advises the latter).
+        user: In ``o=``.
+        telephone_event_payload_type: Of our offers.
+        names_rtcp: Say ``a=rtcp`` (RFC 3605), although it is the port above RTP's.
     """
 
     address: str
@@ -80,6 +83,9 @@ class LocalAudio:
     ptime_ms: int = DEFAULT_PTIME_MS
     direction: DirectionOfMedia = DirectionOfMedia.SENDRECV
     prefer_own_order: bool = False
+    user: str = "-"
+    telephone_event_payload_type: int = TELEPHONE_EVENT_PAYLOAD_TYPE
+    names_rtcp: bool = False
 
     def next(self) -> LocalAudio:
         """Return the value for the next, changed description (RFC 3264 §8)."""
@@ -110,7 +116,8 @@ class AgreedAudio:
 def make_offer(local: LocalAudio) -> Description:
     """Return our offer: every codec of ours, and telephone events."""
     formats = [(STATIC_PAYLOAD_TYPES[name], name) for name in local.codecs]
-    media = _media(local, formats, TELEPHONE_EVENT_PAYLOAD_TYPE, local.direction)
+    events = local.telephone_event_payload_type
+    media = _media(local, formats, events, local.direction)
     return _describe(local, (media,))
 
 
@@ -302,13 +309,15 @@ def _media(
             ("fmtp", f"{telephone_event} {OWN_EVENTS}"),
         ]
     attributes += [("ptime", str(local.ptime_ms)), (direction.value, None)]
+    if local.names_rtcp:
+        attributes.append(("rtcp", str(local.port + 1)))
     return Media(
         "audio", local.port, protocol, tuple(formats), attributes=tuple(attributes)
     )
 
 
 def _describe(local: LocalAudio, media: tuple[Media, ...]) -> Description:
-    origin = Origin(local.session_id, local.version, local.address)
+    origin = Origin(local.session_id, local.version, local.address, local.user)
     return Description(origin, media, local.address, name="emulator")
 
 

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from emulator.errors import ProtocolError
 from emulator.ids import IdSource
 from emulator.sip.address import DEFAULT_PORTS, SourceAddress, Target, Transport
-from emulator.sip.auth import DigestServer, Problem
 from emulator.sip.dialog import DialogId, dialog_id_of
 from emulator.sip.effects import (
     Announce,
@@ -33,17 +32,11 @@ from emulator.sip.invite import InviteSession, SessionSettings
 from emulator.sip.message import Message, Request, Response
 from emulator.sip.nat import advertised_ip, observed_target, target_of_uri
 from emulator.sip.options import OwnNetworks, SipOptions
-from emulator.sip.party import (
-    ACCEPT,
-    METHODS,
-    SUPPORTED,
-    LocalParty,
-    tolerant_response,
-    warning,
-)
-from emulator.sip.registrar import Binding, Registrar
+from emulator.sip.outside import OutsideRequests
+from emulator.sip.party import METHODS, LocalParty, Reply, tolerant_response
+from emulator.sip.registrar import Binding
 from emulator.sip.request import RequestUsage
-from emulator.sip.screening import Objection, objection_from, objection_to
+from emulator.sip.screening import objection_from, objection_to
 from emulator.sip.session import OutgoingInvite, OutgoingRequest
 from emulator.sip.transactions import (
     AckArrived,
@@ -81,11 +74,7 @@ class UserAgent:
         self._ids = ids
         methods = served_methods(options)
         self._party = LocalParty(options.user_agent, ports, methods)
-        algorithms = options.digest_algorithms
-        self._digest = DigestServer(
-            options.realm, options.users.get, ids, algorithms=algorithms
-        )
-        self._registrar = Registrar()
+        self._outside = OutsideRequests(options, self._party, ids)
         self._settings = SessionSettings(
             self._party,
             ids,
@@ -111,7 +100,7 @@ class UserAgent:
             **self._layer.counts(),
             "dialogs": len(self._dialogs),
             "sessions": len(self._sessions),
-            "registrations": self._registrar.count(now_s),
+            "registrations": self._outside.registrations(now_s),
         }
 
     @property
@@ -148,7 +137,7 @@ class UserAgent:
 
     def bindings(self, user: str, now_s: float) -> list[Binding]:
         """Return where a user is registered, the preferred phone first."""
-        return self._registrar.bindings(user, now_s)
+        return self._outside.bindings(user, now_s)
 
     def receive(
         self, message: Message, source: SourceAddress, now_s: float
@@ -160,7 +149,8 @@ class UserAgent:
         request = message.received_from(source.ip, source.port)
         reply_to = reply_target(request, source)
         if self._is_full(request):
-            response = self._party.response(request, 503, headers=self._retry_after())
+            busy = self._outside.busy()
+            response = self._party.response(request, 503, headers=busy.headers)
             return [SendMessage(response, reply_to, None)]
         return self._carry(self._layer.receive_request(request, source, reply_to))
 
@@ -282,16 +272,18 @@ class UserAgent:
             request, self._party.methods, self._options.min_session_expires_s
         )
         if objection is not None:
-            return self._refuse(key, request, objection)
+            return self._reply_with(key, request, objection)
         if request.to.tag is not None:
             return self._in_dialog(key, request)
         match request.method:
             case "INVITE":
                 return self._new_call(key, request, source)
             case "OPTIONS":
-                return self._reply_to_options(key, request)
+                reply = self._outside.options(is_accepting=self._is_accepting)
+                return self._reply_with(key, request, reply)
             case "REGISTER":
-                return self._register(key, request, source)
+                reply = self._outside.register(request, source, self._now_s)
+                return self._reply_with(key, request, reply)
             case _:
                 return self._reply(key, request, 481)
 
@@ -302,14 +294,14 @@ class UserAgent:
         try:
             effects = session.receive_request(key, request)
         except SipParseError as error:
-            return self._refuse(key, request, objection_from(error))
+            return self._reply_with(key, request, objection_from(error))
         return self.act(session, effects)
 
     def _new_call(
         self, key: TransactionId, request: Request, source: SourceAddress
     ) -> list[Effect]:
         if not self._is_accepting or self._has_too_many_dialogs():
-            return self._reply(key, request, 503, self._retry_after())
+            return self._reply_with(key, request, self._outside.busy())
         ip = self.advertised_ip_towards(source.ip, request.sip_uri.host)
         try:
             session = UasSession(
@@ -322,7 +314,7 @@ class UserAgent:
                 self._observed(request, source),
             )
         except SipParseError as error:
-            return self._refuse(key, request, objection_from(error))
+            return self._reply_with(key, request, objection_from(error))
         self._sessions[session.serial] = session
         self._users[key] = session
         self._index_dialogs(session)
@@ -370,38 +362,7 @@ class UserAgent:
             session, session.transaction_failed(key, reason, timed_out=timed_out)
         )
 
-    # --- outside dialogs ---
-
-    def _reply_to_options(self, key: TransactionId, request: Request) -> list[Effect]:
-        """RFC 3261 §11.2; a balancer that pings learns here that we drain."""
-        if not self._is_accepting:
-            return self._reply(key, request, 503, self._retry_after())
-        supported = [("Supported", SUPPORTED)] if SUPPORTED else []
-        return self._reply(
-            key,
-            request,
-            200,
-            [("Allow", self._party.allow), ("Accept", ACCEPT), *supported],
-        )
-
-    def _register(
-        self, key: TransactionId, request: Request, source: SourceAddress
-    ) -> list[Effect]:
-        """RFC 3261 §10.3: who is it, may they, then the bindings."""
-        try:
-            verdict = self._digest.check(request, self._now_s)
-            user = request.to.sip_uri.user_text
-            if verdict.problem in {Problem.MISSING, Problem.STALE}:
-                stale = verdict.problem is Problem.STALE
-                challenge = self._digest.challenge(self._now_s, stale=stale)
-                return self._reply(key, request, 401, challenge)
-            if verdict.problem is Problem.WRONG or verdict.user != user:
-                what = warning(f"no user {user!r} with these credentials")
-                return self._reply(key, request, 403, [("Warning", what)])
-            reply = self._registrar.register(user, request, source, self._now_s)
-        except SipParseError as error:
-            return self._refuse(key, request, objection_from(error))
-        return self._reply(key, request, reply.status, reply.headers)
+    # --- replies ---
 
     def _reply(
         self,
@@ -415,16 +376,10 @@ class UserAgent:
         response = self._party.response(request, status, to_tag=tag, headers=headers)
         return self._carry(self._layer.respond(key, response))
 
-    def _refuse(
-        self, key: TransactionId, request: Request, objection: Objection
+    def _reply_with(
+        self, key: TransactionId, request: Request, reply: Reply
     ) -> list[Effect]:
-        return self._reply(key, request, objection.status, objection.headers)
-
-    def _retry_after(self) -> list[tuple[str, str]]:
-        return [
-            ("Retry-After", str(self._options.retry_after_s)),
-            ("Reason", 'SIP;cause=503;text="the emulator takes no new calls now"'),
-        ]
+        return self._reply(key, request, reply.status, reply.headers)
 
     # --- bookkeeping ---
 

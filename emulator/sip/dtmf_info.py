@@ -8,11 +8,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from emulator.sip.body import media_type
+from emulator.sip.message import Request
+from emulator.sip.party import Reply, warning
+
 DEFAULT_DURATION_MS = 160
 MAX_DURATION_MS = 10_000
 # dtmf-relay writes the keys beside the digits by number, or as they are.
 _BY_NUMBER = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}
 _KEYS = frozenset("0123456789*#ABCD")
+_TYPES = ("application/dtmf-relay", "application/dtmf")
 _FIELD = re.compile(r"\s*(\w+)\s*=\s*(\S+)\s*")
 
 
@@ -24,10 +29,27 @@ class InfoDigit:
     duration_ms: int
 
 
+def reply_to_info(request: Request) -> Reply:
+    """Return the answer to an INFO.
+
+    469 for any Info-Package, as none was offered (RFC 6086 §4.2.2); 200 for none and
+    no body, which probes the session; 415 for what is not understood; 400 for digits
+    that are none.
+    """
+    if "Info-Package" in request.headers:
+        return Reply(469, (("Recv-Info", ""),))
+    if not request.body:
+        return Reply(200)
+    if request.content_type not in _TYPES:
+        return Reply(415, (("Accept", ", ".join(_TYPES)),))
+    if parse_info_digit(request.content_type, request.body) is None:
+        return Reply(400, (("Warning", warning("no digit in the body")),))
+    return Reply(200)
+
+
 def parse_info_digit(content_type: str, body: bytes) -> InfoDigit | None:
     """Return the digit of an INFO; None when it carries none that we know."""
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind not in {"application/dtmf-relay", "application/dtmf"}:
+    if media_type(content_type) not in _TYPES:
         return None
     text = body.decode("ascii", "replace").strip()
     fields = {

@@ -23,6 +23,7 @@ class EndCause(Enum):
     REMOTE_REJECT = "the peer refused the call"
     NO_ACK = "the caller never acknowledged our answer"
     TIMEOUT = "the peer did not respond"
+    NO_ANSWER = "nobody answered in time"
     TRANSPORT = "the peer could not be reached"
     DIALOG_LOST = "the peer does not know the dialog any more"
     SESSION_EXPIRED = "nobody refreshed the session timer"
@@ -141,10 +142,11 @@ class OfferRejected:
 
 @dataclass(frozen=True, slots=True)
 class InfoReceived:
-    """An INFO; it has been answered with 200 (RFC 6086; DTMF uses the old form)."""
+    """An INFO, which has been answered with ``status``; see ``dtmf_info``."""
 
     content_type: str
     body: bytes
+    status: int = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ each returns effects.
 from __future__ import annotations
 
 from emulator.sip.address import SourceAddress
+from emulator.sip.dtmf_info import reply_to_info
 from emulator.sip.effects import Effect, TransactionId
 from emulator.sip.errors import SessionStateError
 from emulator.sip.events import (
@@ -166,8 +167,12 @@ class InviteSession(TransferUsage):
     # --- other requests inside the dialog ---
 
     def _receive_info(self, key: TransactionId, request: Request) -> list[Effect]:
-        event = InfoReceived(request.content_type, request.body)
-        return [self._respond(key, request, 200), self._emit(event)]
+        reply = reply_to_info(request)
+        event = InfoReceived(request.content_type, request.body, reply.status)
+        return [
+            self._respond(key, request, reply.status, reply.headers),
+            self._emit(event),
+        ]
 
     def _try_again(self, method: str) -> list[Effect]:
         """Repeat a request of ours that was challenged inside the dialog."""

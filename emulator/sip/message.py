@@ -39,7 +39,8 @@ MAX_MAX_FORWARDS: Final = 255
 
 _REQUEST_LINE = re.compile(rf"({TOKEN_PATTERN}) ([^\s]+) (SIP/[0-9]+\.[0-9]+)", re.I)
 _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
-_STATUS_LINE = re.compile(r"(SIP/[0-9]+\.[0-9]+) ([1-6][0-9]{2})(?: (.*))?", re.I)
+# Above 699 is no class of the RFC's; dropped, such a refusal would look like silence.
+_STATUS_LINE = re.compile(r"(SIP/[0-9]+\.[0-9]+) ([1-9][0-9]{2})(?: (.*))?", re.I)
 _AT_MOST_ONCE: Final = frozenset(
     {
         *("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Type", "Expires"),

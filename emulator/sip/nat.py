@@ -100,9 +100,11 @@ def target_of_uri(uri: SipUri, default_transport: str = "udp") -> Target:
 def observed_target(request: Request, source: SourceAddress) -> Target | None:
     """Return the source of a dialog-forming request if it must replace the Contact.
 
-    It must when the Contact is loopback or differs from the source. A sender that
-    asks for no symmetric response (``rport``, RFC 3581) from the Contact's address is
-    taken at its word about the port. A connection is always used as long as it is
+    It must when the Contact's host is not the source's. When only the port differs,
+    the sender may listen on another port than it sends from, or it learnt a public
+    address by STUN and its translator has opened one more port for us. The latter
+    takes a public address, and asks for symmetric responses (``rport``, RFC 3581);
+    all others are taken at their word. A connection is always used as long as it is
     open.
     """
     try:
@@ -115,6 +117,7 @@ def observed_target(request: Request, source: SourceAddress) -> Target | None:
         return Target(source.transport, source.ip, port, source.connection)
     if contact.host != source.ip:
         return source.as_target()
-    if contact.port != source.port and "rport" in request.via.params:
+    is_translated = contact.port != source.port and ip_address(source.ip).is_global
+    if is_translated and "rport" in request.via.params:
         return source.as_target()
     return None

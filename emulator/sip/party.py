@@ -24,6 +24,14 @@ HeaderItems = Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
+class Reply:
+    """A response to be: its status and the header fields beside the usual ones."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LocalParty:
     """What this endpoint calls itself.
 
@@ -51,6 +59,11 @@ class LocalParty:
         at = f"{user}@" if user else ""
         suffix = "" if transport == "udp" else f";transport={transport}"
         return f"<sip:{at}{bracketed(ip)}:{self._port(transport)}{suffix}>"
+
+    def route(self, transport: Transport, ip: str) -> str:
+        """Return a Record-Route that brings requests back to us."""
+        suffix = "" if transport == "udp" else f";transport={transport}"
+        return f"<sip:{bracketed(ip)}:{self._port(transport)}{suffix};lr>"
 
     def _port(self, transport: Transport) -> int:
         """A transport without a listener still carries our requests."""

@@ -13,7 +13,7 @@ from emulator.sip.address import SourceAddress, Target
 from emulator.sip.errors import SipParseError
 from emulator.sip.message import Request
 from emulator.sip.nat import observed_target, target_of_uri
-from emulator.sip.party import warning
+from emulator.sip.party import Reply, warning
 from emulator.sip.uri import NameAddr, SipUri
 
 DEFAULT_EXPIRES_S: Final = 3_600
@@ -44,18 +44,16 @@ class Binding:
     expires_at_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class RegisterReply:
-    """The response to a REGISTER."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...] = ()
-
-
 class Registrar:
-    """The bindings of every user, in memory."""
+    """The bindings of every user, in memory.
 
-    def __init__(self) -> None:
+    Args:
+        use_source: Call a UDP phone at its observed address where its contact cannot
+            be reached; see ``nat.observed_target``.
+    """
+
+    def __init__(self, *, use_source: bool = True) -> None:
+        self._use_source = use_source
         self._bindings: dict[str, list[Binding]] = {}
 
     def bindings(self, user: str, now_s: float) -> list[Binding]:
@@ -73,7 +71,7 @@ class Registrar:
 
     def register(
         self, user: str, request: Request, source: SourceAddress, now_s: float
-    ) -> RegisterReply:
+    ) -> Reply:
         """Add, refresh, remove or list the bindings of ``user``: all or nothing.
 
         Raises:
@@ -84,18 +82,27 @@ class Registrar:
             return self._remove_all(user, request, present)
         updated = list(present)
         for contact in request.contacts:
-            refusal = _update(updated, contact, request, source, now_s)
+            observed = self._observed(contact, request, source)
+            refusal = _update(updated, contact, request, observed, now_s)
             if refusal is not None:
                 return refusal
         if len(updated) > MAX_BINDINGS:
             what = f"more than {MAX_BINDINGS} contacts"
-            return RegisterReply(403, (("Warning", warning(what)),))
+            return Reply(403, (("Warning", warning(what)),))
         self._store(user, updated)
-        return RegisterReply(200, _contact_headers(updated, now_s))
+        return Reply(200, _contact_headers(updated, now_s))
 
-    def _remove_all(
-        self, user: str, request: Request, present: list[Binding]
-    ) -> RegisterReply:
+    def _observed(
+        self, contact: NameAddr, request: Request, source: SourceAddress
+    ) -> Target | None:
+        """The source says where the sender is, and nothing of its other contacts."""
+        if contact is not request.contacts[0]:
+            return None
+        if source.connection is None and not self._use_source:
+            return None
+        return observed_target(request, source)
+
+    def _remove_all(self, user: str, request: Request, present: list[Binding]) -> Reply:
         """``Contact: *`` stands alone and with ``Expires: 0`` (§10.2.2)."""
         alone = request.headers.values("Contact") == ["*"]
         if not alone or request.headers.get("Expires") != "0":
@@ -103,7 +110,7 @@ class Registrar:
         if any(_is_out_of_order(binding, request) for binding in present):
             return _bad("CSeq is not above that of the binding")
         self._store(user, [])
-        return RegisterReply(200)
+        return Reply(200)
 
     def _store(self, user: str, bindings: list[Binding]) -> None:
         if bindings:
@@ -116,27 +123,24 @@ def _update(
     bindings: list[Binding],
     contact: NameAddr,
     request: Request,
-    source: SourceAddress,
+    observed: Target | None,
     now_s: float,
-) -> RegisterReply | None:
+) -> Reply | None:
     """Apply one contact to the list; return a refusal or None."""
     uri = contact.sip_uri
     expires_s = _expires_s(contact, request)
     if 0 < expires_s < MIN_EXPIRES_S:
-        return RegisterReply(423, (("Min-Expires", str(MIN_EXPIRES_S)),))
+        return Reply(423, (("Min-Expires", str(MIN_EXPIRES_S)),))
     known = next((b for b in bindings if b.contact.matches(uri)), None)
     if known is not None:
         if _is_out_of_order(known, request):
             return _bad("CSeq is not above that of the binding")
         bindings.remove(known)
     if expires_s > 0:
-        is_sender = contact is request.contacts[0]
-        observed = observed_target(request, source) if is_sender else None
-        target = observed or target_of_uri(uri)
         bindings.append(
             Binding(
                 contact=uri,
-                target=target,
+                target=observed or target_of_uri(uri),
                 dialled=request.sip_uri.host,
                 q=_q(contact),
                 call_id=request.call_id,
@@ -182,5 +186,5 @@ def _contact_headers(
     )
 
 
-def _bad(what: str) -> RegisterReply:
-    return RegisterReply(400, (("Warning", warning(what)),))
+def _bad(what: str) -> Reply:
+    return Reply(400, (("Warning", warning(what)),))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from emulator.sip.body import media_type
 from emulator.sip.errors import SipParseError
 from emulator.sip.liveness import session_expires_s
 from emulator.sip.message import Request
-from emulator.sip.party import ACCEPT, METHODS, SUPPORTED, warning
+from emulator.sip.party import ACCEPT, METHODS, SUPPORTED, Reply, warning
 
 # Methods of other RFCs that we know and do not serve; all else gets 501.
 _KNOWN_METHODS: Final = frozenset(
@@ -28,17 +27,9 @@ _SUPPORTED_TAGS: Final = frozenset(tag.strip() for tag in SUPPORTED.split(",") i
 _ACCEPTED_RANGES: Final = frozenset({"application/sdp", "application/*", "*/*"})
 
 
-@dataclass(frozen=True, slots=True)
-class Objection:
-    """Why a request is refused: a status and the header fields that explain it."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...] = ()
-
-
 def objection_to(
     request: Request, methods: tuple[str, ...], min_session_expires_s: int
-) -> Objection | None:
+) -> Reply | None:
     """Return why the request cannot be processed, or None.
 
     Args:
@@ -56,67 +47,67 @@ def objection_to(
         return objection_from(error)
 
 
-def objection_from(error: SipParseError) -> Objection:
+def objection_from(error: SipParseError) -> Reply:
     """Turn a parse error into an objection whose Warning says what was wrong."""
-    return Objection(error.status, (("Warning", warning(error.reason)),))
+    return Reply(error.status, (("Warning", warning(error.reason)),))
 
 
-def _method_objection(request: Request, methods: tuple[str, ...]) -> Objection | None:
+def _method_objection(request: Request, methods: tuple[str, ...]) -> Reply | None:
     if request.method in methods:
         return None
     status = 405 if request.method in _KNOWN_METHODS else 501
-    return Objection(status, (("Allow", ", ".join(methods)),))
+    return Reply(status, (("Allow", ", ".join(methods)),))
 
 
-def _uri_objection(request: Request) -> Objection | None:
+def _uri_objection(request: Request) -> Reply | None:
     _ = request.sip_uri
     return None
 
 
-def _extension_objection(request: Request) -> Objection | None:
+def _extension_objection(request: Request) -> Reply | None:
     """RFC 3261 §8.2.2.3; CANCEL and ACK of the same name never come here."""
     required = request.headers.tokens("Require")
     unknown = [tag for tag in required if tag not in _SUPPORTED_TAGS]
     if not unknown:
         return None
-    return Objection(420, (("Unsupported", ", ".join(unknown)),))
+    return Reply(420, (("Unsupported", ", ".join(unknown)),))
 
 
-def _timer_objection(request: Request, least_s: int) -> Objection | None:
+def _timer_objection(request: Request, least_s: int) -> Reply | None:
     """RFC 4028 §9; a caller without timers cannot understand a 422."""
     wanted_s = session_expires_s(request)
     if wanted_s is None or wanted_s >= least_s:
         return None
     if "timer" not in request.headers.tokens("Supported"):
         return None
-    return Objection(422, (("Min-SE", str(least_s)),))
+    return Reply(422, (("Min-SE", str(least_s)),))
 
 
-def _invite_objection(request: Request) -> Objection | None:
+def _invite_objection(request: Request) -> Reply | None:
     if request.max_forwards == 0:
         # A flow may call on from here; RFC 7332 §4 stops loops through such elements.
-        return Objection(483)
+        return Reply(483)
     return _accept_objection(request) or _body_objection(request)
 
 
-def _accept_objection(request: Request) -> Objection | None:
+def _accept_objection(request: Request) -> Reply | None:
     """The answer is SDP; a caller who will not take that gets 406."""
     if "Accept" not in request.headers:
         return None
     ranges = {media_type(value) for value in request.headers.values("Accept")}
     if ranges & _ACCEPTED_RANGES:
         return None
-    return Objection(406, (("Accept", ACCEPT),))
+    return Reply(406, (("Accept", ACCEPT),))
 
 
-def _body_objection(request: Request) -> Objection | None:
+def _body_objection(request: Request) -> Reply | None:
     """RFC 3261 §8.2.3: a body that is not understood, unless it is optional."""
     encoding = (request.headers.get("Content-Encoding") or "identity").lower()
     if encoding != "identity":
-        return Objection(415, (("Accept-Encoding", "identity"),))
+        return Reply(415, (("Accept-Encoding", "identity"),))
     if not request.body or request.sdp is not None:
         return None
     disposition = (request.headers.get("Content-Disposition") or "").lower()
     if "handling=optional" in disposition.replace(" ", ""):
         return None
-    return Objection(415, (("Accept", ACCEPT),))
+    return Reply(415, (("Accept", ACCEPT),))

@@ -10,6 +10,7 @@ from emulator.sip.address import SourceAddress, Target, Transport
 from emulator.sip.auth import Credentials
 from emulator.sip.events import SessionEvent
 from emulator.sip.message import Request
+from emulator.sip.shape import InviteShape
 from emulator.sip.uri import NameAddr
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class OutgoingInvite:
         credentials: For a 401 or 407.
         max_forwards: Hops left (RFC 7332: one less than in the call that led here).
         contact_user: User part of our Contact.
+        shape: How the INVITE looks beside all that.
     """
 
     target: str
@@ -58,6 +60,7 @@ class OutgoingInvite:
     credentials: Credentials | None = None
     max_forwards: int = 70
     contact_user: str | None = None
+    shape: InviteShape = InviteShape()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Final
 
 from emulator.sip.address import SourceAddress, Target
 from emulator.sip.auth import DigestClient
-from emulator.sip.dialog import Dialog, DialogId, contact_uri, routes_of
+from emulator.sip.dialog import Dialog, DialogId, contact_uri
 from emulator.sip.effects import (
     DialogChanged,
     Effect,
@@ -32,8 +32,9 @@ from emulator.sip.invite import (
 from emulator.sip.liveness import interval_of_response
 from emulator.sip.message import Request, Response
 from emulator.sip.nat import is_loopback, target_of_uri
-from emulator.sip.party import SUPPORTED, sdp_headers
+from emulator.sip.party import sdp_headers
 from emulator.sip.session import OutgoingInvite
+from emulator.sip.shape import route_set_of_answer
 from emulator.sip.transaction import make_cancel
 from emulator.sip.uri import parse_sip_uri
 
@@ -59,16 +60,20 @@ class UacSession(InviteSession):
         target: Target,
         advertised_ip: str,
     ) -> None:
-        super().__init__(
-            serial, settings, settings.ids.call_id(), target, advertised_ip
-        )
+        call_id = outgoing.shape.call_id(settings.ids)
+        super().__init__(serial, settings, call_id, target, advertised_ip)
         self._local_sdp = outgoing.sdp
         self.state = SessionState.CALLING
         self._outgoing = outgoing
         self._target = target
-        self._from = outgoing.from_.with_tag(settings.ids.tag())
+        self._from = outgoing.from_.with_tag(outgoing.shape.tag(settings.ids))
         self._contact = settings.party.contact(
             target.transport, advertised_ip, outgoing.contact_user
+        )
+        self._own_route = (
+            settings.party.route(target.transport, advertised_ip)
+            if outgoing.shape.records_route
+            else None
         )
         self._cseq = 1
         if outgoing.credentials is not None:
@@ -126,7 +131,7 @@ class UacSession(InviteSession):
         self, key: TransactionId, reason: str, *, timed_out: bool
     ) -> list[Effect]:
         """The INVITE or a later request got no final response."""
-        if key.method == "CANCEL":
+        if key.method == "CANCEL" or self.is_ended:
             return []
         if key.method != "INVITE" or self._dialog is not None:
             return super().transaction_failed(key, reason, timed_out=timed_out)
@@ -140,14 +145,22 @@ class UacSession(InviteSession):
         """Ringing took too long, or nothing came of the CANCEL."""
         match name:
             case "ring":
-                self._end_cause = EndCause.TIMEOUT
-                waited_s = self._outgoing.ring_timeout_s
-                event = TransactionTimedOut("INVITE", f"no answer within {waited_s} s")
-                return [self._emit(event), *self.hang_up(())]
+                return self._ring_timed_out()
             case "cancel":
                 return self._end(self._end_cause, "no final response after CANCEL")
             case _:
                 return super().timer_fired(name)
+
+    def _ring_timed_out(self) -> list[Effect]:
+        """CANCEL; a peer that has said nothing at all is not waited for any longer."""
+        said_s = f"{self._outgoing.ring_timeout_s:g} s"
+        if self.state is SessionState.CALLING:
+            reason = f"no response within {said_s}"
+            event = self._emit(TransactionTimedOut("INVITE", reason))
+            return [event, *self._end(EndCause.TIMEOUT, reason)]
+        self._end_cause = EndCause.NO_ANSWER
+        event = self._emit(TransactionTimedOut("INVITE", f"no answer within {said_s}"))
+        return [event, *self.hang_up(())]
 
     def hang_up(self, headers: HeaderList) -> list[Effect]:
         """As the base; an answer that waits for ``acknowledge`` gets ACK and BYE."""
@@ -165,15 +178,18 @@ class UacSession(InviteSession):
         return effects + (self._send_cancel() if was_proceeding else [])
 
     def _send_cancel(self) -> list[Effect]:
+        return [
+            self._cancel(),
+            self._set_timer(CANCEL, self._settings.timers.timeout_s),
+        ]
+
+    def _cancel(self) -> StartRequest:
         self._cancel_sent = True
         cancel = make_cancel(self._invite)
         cancel = Request(
             cancel.method, cancel.uri, cancel.headers.plus(*self._cancel_headers)
         )
-        return [
-            StartRequest(self, cancel, self._target),
-            self._set_timer(CANCEL, self._settings.timers.timeout_s),
-        ]
+        return StartRequest(self, cancel, self._target)
 
     # --- responses to the first INVITE ---
 
@@ -182,6 +198,9 @@ class UacSession(InviteSession):
     ) -> list[Effect]:
         if self.state is SessionState.CANCELLING and not self._cancel_sent:
             return self._send_cancel()
+        if self.is_ended:
+            # It was given up for dead; now it rings.
+            return [] if self._cancel_sent else [self._cancel()]
         if self.state is SessionState.CALLING:
             self.state = SessionState.PROCEEDING
         if response.status == 100 or self.state is not SessionState.PROCEEDING:
@@ -285,7 +304,8 @@ class UacSession(InviteSession):
         return [item for item in self._invite.headers if item[0] in names]
 
     def _end(self, cause: EndCause, detail: str = "") -> list[Effect]:
-        if self.state is SessionState.ENDING and self._end_cause is EndCause.TIMEOUT:
+        was_late = self._end_cause is EndCause.NO_ANSWER
+        if self.state is SessionState.ENDING and was_late:
             cause = self._end_cause
         return super()._end(cause, detail)
 
@@ -299,6 +319,7 @@ class UacSession(InviteSession):
             self._target.transport, self.advertised_ip, settings.ids.branch()
         )
         items = [
+            *([("Record-Route", self._own_route)] if self._own_route else []),
             ("Via", via),
             ("Max-Forwards", str(outgoing.max_forwards)),
             ("From", str(self._from)),
@@ -307,13 +328,13 @@ class UacSession(InviteSession):
             ("CSeq", f"{self._cseq} INVITE"),
             ("Contact", self._contact),
             ("User-Agent", settings.party.user_agent),
-            ("Allow", settings.party.allow),
-            *([("Supported", SUPPORTED)] if SUPPORTED else []),
+            *outgoing.shape.abilities(settings.party),
             *self._credentials("INVITE", uri),
             *outgoing.headers,
             *content,
         ]
-        return Request("INVITE", uri, Headers(items), body)
+        headers = Headers(outgoing.shape.ordered(items))
+        return Request("INVITE", uri, headers, body)
 
     def _make_dialog(self, response: Response, source: SourceAddress) -> Dialog:
         """RFC 3261 §12.1.2."""
@@ -322,7 +343,7 @@ class UacSession(InviteSession):
             local=self._from,
             remote=response.to,
             remote_target=contact_uri(response),
-            route_set=routes_of(response, reverse=True),
+            route_set=route_set_of_answer(response, self._own_route),
             local_cseq=self._cseq,
             remote_cseq=None,
             transport=self._target.transport,

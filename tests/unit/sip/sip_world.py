@@ -83,7 +83,11 @@ class Node:
         self.perform(self.agent.act(self.call, effects))
 
     def dial(
-        self, other: Node, sdp: str | None = OFFER, transport: Transport = "udp"
+        self,
+        other: Node,
+        sdp: str | None = OFFER,
+        transport: Transport = "udp",
+        ring_timeout_s: float = 60.0,
     ) -> InviteSession:
         """Call another node."""
         outgoing = OutgoingInvite(
@@ -91,6 +95,7 @@ class Node:
             NameAddr(f"sip:{self.name}@127.0.0.1"),
             NameAddr("sip:bob@127.0.0.1"),
             sdp,
+            ring_timeout_s=ring_timeout_s,
         )
         session, effects = self.agent.place_call(outgoing)
         self._add(session)

@@ -23,9 +23,17 @@ from emulator.sip.events import (
     TransactionTimedOut,
 )
 from emulator.sip.invite import SessionState
-from emulator.sip.message import Request, Response, parse_message
+from emulator.sip.message import Message, Request, Response, parse_message
 from emulator.sip.options import SipOptions
-from tests.unit.sip.sip_world import ANSWER, OFFER, Node, World, lose_all, lose_first
+from tests.unit.sip.sip_world import (
+    ANSWER,
+    OFFER,
+    Node,
+    World,
+    lose_all,
+    lose_first,
+    no_loss,
+)
 
 TRANSPORTS = ["udp", "tcp"]
 LONG_S = 100.0
@@ -415,8 +423,57 @@ def test_ringing_for_too_long_is_cancelled(
         "TransactionTimedOut",
         "SessionEnded",
     ]
-    assert ended(alice).cause is EndCause.TIMEOUT
+    assert ended(alice).cause is EndCause.NO_ANSWER
     assert ended(bob).cause is EndCause.REMOTE_CANCEL
+
+
+def test_a_silent_peer_is_given_up_when_the_ring_time_is_over(
+    world: World, alice: Node, bob: Node
+) -> None:
+    world.lose = lose_all("INVITE")
+    alice.dial(bob, ring_timeout_s=3)
+    world.run(3.1)
+    assert ended(alice) == SessionEnded(EndCause.TIMEOUT, "no response within 3 s")
+    world.run(LONG_S)
+    assert alice.happened_names == ["TransactionTimedOut", "SessionEnded"]
+    assert "alice: CANCEL" not in world.sent()
+    assert_nothing_left(world, alice)
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_peer_that_wakes_up_too_late_is_not_left_ringing(
+    world: World, alice: Node, bob: Node, answers: bool
+) -> None:
+    if not answers:
+        never_answer(bob)
+    world.lose = lose_all("INVITE")
+    alice.dial(bob, ring_timeout_s=3)
+    world.run(4)
+    world.lose = no_loss
+    world.run(LONG_S)
+    if answers:
+        assert "alice: BYE" in world.sent()
+    else:
+        assert ended(bob).cause is EndCause.REMOTE_CANCEL
+        assert world.sent("CANCEL") == ["alice: CANCEL"]
+    assert ended(alice).cause is EndCause.TIMEOUT
+    assert_nothing_left(world, alice, bob)
+
+
+def test_a_status_of_no_class_is_a_refusal(
+    world: World, alice: Node, bob: Node
+) -> None:
+    def answer_999(message: Message, source: SourceAddress) -> None:
+        if isinstance(message, Request) and message.method == "INVITE":
+            response = bob.agent._party.response(message, 200, to_tag="t").to_bytes()
+            refusal = response.replace(b"SIP/2.0 200 OK", b"SIP/2.0 999 Odd")
+            world.deliver(alice, refusal, SourceAddress("udp", "127.0.0.1", 5063))
+
+    world.relays[5063] = answer_999
+    alice.dial(world.node("odd", 5063))
+    world.run(1)
+    assert ended(alice) == SessionEnded(EndCause.REMOTE_REJECT, "999 Odd")
+    assert "alice: ACK" in world.sent()
 
 
 def test_cancel_of_an_unknown_invite_gets_481(world: World, bob: Node) -> None:

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.sip.dtmf_info import InfoDigit, parse_info_digit
+from emulator.sip.dtmf_info import InfoDigit, parse_info_digit, reply_to_info
+from emulator.sip.headers import Headers
+from emulator.sip.message import Request
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,26 @@ def test_a_digit_is_read_in_every_form(
 )
 def test_what_is_no_digit_is_none(content_type: str, body: bytes) -> None:
     assert parse_info_digit(content_type, body) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status", "explained_by"),
+    [
+        ([("Content-Type", "application/dtmf-relay")], b"Signal=5", 200, None),
+        ([("Content-Type", "Application/DTMF; a=b")], b"#", 200, None),
+        ([], b"", 200, None),
+        ([("Content-Type", "application/dtmf")], b"hash", 400, "Warning"),
+        ([("Content-Type", "application/media_control+xml")], b"<x/>", 415, "Accept"),
+        ([], b"5", 415, "Accept"),
+        ([("Info-Package", "infoDtmf")], b"5", 469, "Recv-Info"),
+    ],
+)
+def test_an_info_is_answered_by_what_it_carries(
+    headers: list[tuple[str, str]], body: bytes, status: int, explained_by: str | None
+) -> None:
+    reply = reply_to_info(Request("INFO", "sip:a@b", Headers(headers), body))
+    assert reply.status == status
+    assert [name for name, _ in reply.headers] == [explained_by] * bool(explained_by)
 
 
 @given(st.text(), st.binary())

@@ -75,7 +75,8 @@ def invite(contact: str, via: str = "10.0.0.5:5060;rport") -> Request:
         ("<sip:a@10.0.0.5:5060>", "10.0.0.5:5060;rport", False),
         ("<sip:a@127.0.0.1:5060>", "10.0.0.5:5060;rport", True),
         ("<sip:a@192.168.7.7:5060>", "10.0.0.5:5060;rport", True),
-        ("<sip:a@10.0.0.5:6060>", "10.0.0.5:5060;rport", True),
+        # It sends from another port than it listens on: nobody has translated it.
+        ("<sip:a@10.0.0.5:6060>", "10.0.0.5:5060;rport", False),
         ("<sip:a@10.0.0.5:6060>", "10.0.0.5:5060", False),
         ("<tel:+91>", "10.0.0.5:5060", True),
         ("", "10.0.0.5:5060", True),
@@ -87,6 +88,25 @@ def test_requests_go_to_the_source_when_the_contact_is_no_use(
     source = SourceAddress("udp", "10.0.0.5", 5060)
     expected = source.as_target() if goes_to_source else None
     assert observed_target(invite(contact, via), source) == expected
+
+
+@pytest.mark.parametrize(
+    ("ip", "via", "goes_to_source"),
+    [
+        ("203.0.113.9", "203.0.113.9:6060;rport", False),
+        ("8.8.4.4", "8.8.4.4:6060;rport", True),
+        ("8.8.4.4", "8.8.4.4:6060", False),
+        ("127.0.0.1", "127.0.0.1:6060;rport", False),
+    ],
+)
+def test_a_public_contact_of_another_port_may_stand_behind_a_translator(
+    ip: str, via: str, goes_to_source: bool
+) -> None:
+    """Its port by STUN was that of another mapping; documentation ranges are not
+    public."""
+    source = SourceAddress("udp", ip, 40_000)
+    expected = source.as_target() if goes_to_source else None
+    assert observed_target(invite(f"<sip:a@{ip}:6060>", via), source) == expected
 
 
 def test_a_connection_is_used_and_its_owner_s_contact_after_it() -> None:

@@ -9,11 +9,11 @@ from emulator.sip.auth import Credentials
 from emulator.sip.headers import Headers
 from emulator.sip.message import Request, Response
 from emulator.sip.options import SipOptions
+from emulator.sip.party import Reply
 from emulator.sip.registrar import (
     DEFAULT_EXPIRES_S,
     MAX_BINDINGS,
     MAX_EXPIRES_S,
-    RegisterReply,
     Registrar,
 )
 from emulator.sip.session import OutgoingRequest
@@ -40,7 +40,7 @@ def register(
     return Request("REGISTER", "sip:example.org", Headers(items))
 
 
-def contacts(reply: RegisterReply) -> list[str]:
+def contacts(reply: Reply) -> list[str]:
     return [value for name, value in reply.headers if name == "Contact"]
 
 
@@ -107,7 +107,7 @@ def test_a_refresh_replaces_and_zero_removes(registrar: Registrar) -> None:
 def test_a_star_removes_all(registrar: Registrar) -> None:
     registrar.register("alice", register(PHONE, "<sip:a@b>"), SOURCE, 0.0)
     reply = registrar.register("alice", register("*", expires="0", cseq=2), SOURCE, 1.0)
-    assert reply == RegisterReply(200)
+    assert reply == Reply(200)
     assert registrar.bindings("alice", 1.0) == []
 
 
@@ -137,7 +137,7 @@ def test_another_call_id_has_its_own_order(registrar: Registrar) -> None:
 
 def test_too_short_a_time_is_refused_with_the_least(registrar: Registrar) -> None:
     reply = registrar.register("alice", register(PHONE, expires="30"), SOURCE, 0.0)
-    assert reply == RegisterReply(423, (("Min-Expires", "60"),))
+    assert reply == Reply(423, (("Min-Expires", "60"),))
     assert registrar.bindings("alice", 0.0) == []
 
 

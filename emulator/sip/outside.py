@@ -1,0 +1,71 @@
+"""What needs no session: OPTIONS and REGISTER outside dialogs (RFC 3261 §10, §11)."""
+
+from __future__ import annotations
+
+from emulator.ids import IdSource
+from emulator.sip.address import SourceAddress
+from emulator.sip.auth import DigestServer, Problem
+from emulator.sip.errors import SipParseError
+from emulator.sip.message import Request
+from emulator.sip.options import SipOptions
+from emulator.sip.party import ACCEPT, SUPPORTED, LocalParty, Reply, warning
+from emulator.sip.registrar import Binding, Registrar
+from emulator.sip.screening import objection_from
+
+
+class OutsideRequests:
+    """Answers what comes from outside every call."""
+
+    def __init__(self, options: SipOptions, party: LocalParty, ids: IdSource) -> None:
+        self._options = options
+        self._party = party
+        self._registrar = Registrar(use_source=options.nat == "auto")
+        self._digest = DigestServer(
+            options.realm,
+            options.users.get,
+            ids,
+            algorithms=options.digest_algorithms,
+        )
+
+    def bindings(self, user: str, now_s: float) -> list[Binding]:
+        """Return where a user is registered, the preferred phone first."""
+        return self._registrar.bindings(user, now_s)
+
+    def registrations(self, now_s: float) -> int:
+        """Return how many phones are registered."""
+        return self._registrar.count(now_s)
+
+    def busy(self) -> Reply:
+        """No new work is taken now."""
+        text = "the emulator takes no new calls now"
+        return Reply(
+            503,
+            (
+                ("Retry-After", str(self._options.retry_after_s)),
+                ("Reason", f'SIP;cause=503;text="{text}"'),
+            ),
+        )
+
+    def options(self, *, is_accepting: bool) -> Reply:
+        """RFC 3261 §11.2; a balancer that pings learns here that we drain."""
+        if not is_accepting:
+            return self.busy()
+        supported = [("Supported", SUPPORTED)] if SUPPORTED else []
+        return Reply(
+            200, (("Allow", self._party.allow), ("Accept", ACCEPT), *supported)
+        )
+
+    def register(self, request: Request, source: SourceAddress, now_s: float) -> Reply:
+        """RFC 3261 §10.3: who is it, may they, then the bindings."""
+        try:
+            verdict = self._digest.check(request, now_s)
+            user = request.to.sip_uri.user_text
+            if verdict.problem in {Problem.MISSING, Problem.STALE}:
+                stale = verdict.problem is Problem.STALE
+                return Reply(401, tuple(self._digest.challenge(now_s, stale=stale)))
+            if verdict.problem is Problem.WRONG or verdict.user != user:
+                what = warning(f"no user {user!r} with these credentials")
+                return Reply(403, (("Warning", what),))
+            return self._registrar.register(user, request, source, now_s)
+        except SipParseError as error:
+            return objection_from(error)

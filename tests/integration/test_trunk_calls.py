@@ -1,0 +1,293 @@
+"""Calls to a trunk, as they are on the wire: header by header, over real sockets."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import md5, sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.processes import Emulator, emulator, free_port
+from tests.support.trunk_peer import Message, TrunkPeer, tls_context
+
+# Whole processes, in real time.
+pytestmark = pytest.mark.slow
+
+FLOW = """\
+flow: brief
+app_id: "2"
+start: wait
+applets:
+  wait: {type: greeting, text: "...", next: bye}
+  bye: {type: hangup}
+"""
+CONFIG = """\
+flow: {{directory: flows, silent_greeting_ms: 300}}
+numbers: [{{number: "08010000002", flow: brief}}]
+trunks:
+  - name: pbx
+    sid: trmum1pbx
+    credentials: [{{user_name: pbx, password: secret}}]
+    destinations: [{destinations}]
+"""
+
+
+@contextmanager
+def calling(directory: Path, *destinations: str) -> Iterator[Emulator]:
+    """Run an emulator whose only trunk is at ``destinations``."""
+    (directory / "flows").mkdir()
+    (directory / "flows" / "brief.yaml").write_text(FLOW)
+    quoted = ", ".join(f'"{destination}"' for destination in destinations)
+    config = CONFIG.format(destinations=quoted)
+    env = {"EXOTEL_EMULATOR_FLOW__DIRECTORY": str(directory / "flows")}
+    with emulator(directory, config=config, env=env) as running:
+        yield running
+
+
+def place(running: Emulator, **body: Any) -> str:
+    answer = running.api.post(
+        "/calls", json={"to": "sip:trmum1pbx", "flow": "brief", **body}
+    )
+    assert answer.status_code == 201, answer.text
+    sid: str = answer.json()["sid"]
+    return sid
+
+
+@pytest.fixture(params=["udp", "tcp", "tls"])
+def transport(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    if name == "tls" and shutil.which("openssl") is None:
+        pytest.skip("no openssl")
+    return name
+
+
+def peer_on(transport: str, directory: Path, *script: tuple[int, ...]) -> TrunkPeer:
+    tls = tls_context(directory) if transport == "tls" else None
+    return TrunkPeer(transport, script or ((180, 200),), tls=tls)
+
+
+def shape(transport: str, port: int, own_port: int, sid: str) -> list[tuple[str, str]]:
+    """Return name and pattern of every header field, in order (REST, SIP spec §8.4)."""
+    caller = "sip:08010000002@exotel1.pstn.exotel.com"
+    suffix = "" if transport == "udp" else f";transport={transport}"
+    here = f"127.0.0.1:{own_port}"
+    methods = (
+        "INVITE, ACK, CANCEL, OPTIONS, BYE, REFER, SUBSCRIBE, NOTIFY, INFO, PUBLISH, "
+        "MESSAGE"
+    )
+    fixed = [
+        ("Max-Forwards", "67"),
+        ("From", f"<{caller}>;tag=as[0-9a-f]{{8}}"),
+        ("To", f"<sip:+918010000002@127.0.0.1:{port};transport={transport}>"),
+        ("Contact", f"<sip:08010000002@{here}{suffix}>"),
+        ("Call-ID", "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}@pstn.in1.exotel.com"),
+        ("CSeq", "1 INVITE"),
+        ("User-Agent", "exotel-emulator"),
+        ("Allow", methods),
+        ("Supported", "replaces"),
+        ("P-Asserted-Identity", f"<{caller}>"),
+        ("P-Early-Media", "supported"),
+        ("X-Exotel-CallSid", sid),
+        ("X-Exotel-LegSid", "[0-9a-z]{32}"),
+        ("X-Exotel-TrunkSid", "trmum1pbx"),
+        ("Content-Type", "application/sdp"),
+        ("Content-Length", "[0-9]+"),
+    ]
+    via = f"SIP/2.0/{transport.upper()} {here};rport;branch=z9hG4bK[0-9a-f]{{16}}"
+    route = f"<sip:{here}{suffix};lr>"
+    return [("Record-Route", route), ("Via", via)] + [
+        (name, pattern.replace("+", r"\+", 1) if name == "To" else pattern)
+        for name, pattern in fixed
+    ]
+
+
+SDP = r"""v=0
+o=root [0-9]+ [0-9]+ IN IP4 127.0.0.1
+s=emulator
+c=IN IP4 127.0.0.1
+t=0 0
+m=audio ([0-9]+) RTP/AVP 8 0 96
+a=rtpmap:8 PCMA/8000
+a=rtpmap:0 PCMU/8000
+a=rtpmap:96 telephone-event/8000
+a=fmtp:96 0-15
+a=ptime:20
+a=sendrecv
+a=rtcp:([0-9]+)
+"""
+
+
+def test_the_invite_has_the_platforms_shape(transport: str, tmp_path: Path) -> None:
+    with (
+        peer_on(transport, tmp_path) as peer,
+        calling(tmp_path, peer.destination) as running,
+    ):
+        sid = place(running)
+        (invite,) = peer.wait_for("INVITE")
+        own_port = running.tls_port if transport == "tls" else running.sip_port
+        assert running.finished_call()["status"] == "completed"
+        (ack,), (bye,) = peer.wait_for("ACK"), peer.wait_for("BYE")
+    assert invite.first_line == (
+        f"INVITE sip:+918010000002@127.0.0.1:{peer.port};transport={transport} SIP/2.0"
+    )
+    expected = shape(transport, peer.port, own_port, sid)
+    assert [name for name, _ in invite.fields] == [name for name, _ in expected]
+    for (name, value), (_, pattern) in zip(invite.fields, expected, strict=True):
+        assert re.fullmatch(pattern, value), f"{name}: {value}, not {pattern}"
+    described = re.fullmatch(SDP, invite.body.replace("\r\n", "\n"))
+    assert described, invite.body
+    assert int(described[2]) == int(described[1]) + 1
+    # The route that we recorded ourselves is no hop of ours.
+    assert ack.get("Route") is None
+    assert bye.get("Route") is None
+    assert bye.first_line == (
+        f"BYE sip:peer@127.0.0.1:{peer.port};transport={transport} SIP/2.0"
+    )
+
+
+def test_the_trunk_hangs_up_by_the_route_that_we_recorded(
+    transport: str, tmp_path: Path
+) -> None:
+    with (
+        peer_on(transport, tmp_path) as peer,
+        calling(tmp_path, peer.destination) as running,
+    ):
+        place(running)
+        peer.wait_for("ACK")
+        peer.hang_up()
+        finished = running.finished_call()
+    assert (finished["status"], finished["ended_by"]) == ("completed", "callee")
+
+
+def digest(text: str, algorithm: str) -> str:
+    make = md5 if algorithm == "MD5" else sha256
+    return make(text.encode()).hexdigest()
+
+
+def parameter(value: str, name: str) -> str:
+    found = re.search(rf'\b{name}="?([^",]*)"?', value)
+    assert found, f"{name} in {value}"
+    return found[1]
+
+
+def assert_answers(invite: Message, header: str, realm: str, nonce: str) -> None:
+    """Compute the digest anew (RFC 7616 §3.4.1)."""
+    value = invite[header]
+    algorithm = "MD5" if header == "Authorization" else "SHA-256"
+    assert parameter(value, "username") == "pbx"
+    assert parameter(value, "realm") == realm
+    uri = invite.first_line.split(" ")[1]
+    first = digest(f"pbx:{realm}:secret", algorithm)
+    second = digest(f"INVITE:{uri}", algorithm)
+    middle = nonce
+    if "qop=" in value:
+        middle = ":".join(
+            [nonce, parameter(value, "nc"), parameter(value, "cnonce"), "auth"]
+        )
+    expected = digest(f"{first}:{middle}:{second}", algorithm)
+    assert parameter(value, "response") == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "realm", "nonce"),
+    [
+        (401, "Authorization", "pbx", "n1"),
+        (407, "Proxy-Authorization", "edge", "n2"),
+    ],
+)
+def test_a_challenge_is_answered_with_the_trunks_credentials(
+    transport: str, tmp_path: Path, status: int, header: str, realm: str, nonce: str
+) -> None:
+    script = ((100, status), (100, 180, 200))
+    with (
+        peer_on(transport, tmp_path, *script) as peer,
+        calling(tmp_path, peer.destination) as running,
+    ):
+        place(running)
+        finished = running.finished_call()
+        first, second = peer.wait_for("INVITE", 2)
+    assert finished["status"] == "completed"
+    assert_answers(second, header, realm, nonce)
+    names = [name for name, _ in second.fields]
+    assert names.index(header) == names.index("Supported") + 1
+    for name in ("From", "To", "Call-ID", "Contact", "X-Exotel-CallSid"):
+        assert second[name] == first[name]
+    assert (first["CSeq"], second["CSeq"]) == ("1 INVITE", "2 INVITE")
+
+
+def test_wrong_credentials_fail_the_call(tmp_path: Path) -> None:
+    with (
+        peer_on("tcp", tmp_path, (401,)) as peer,
+        calling(tmp_path, peer.destination) as running,
+    ):
+        place(running)
+        finished = running.finished_call()
+        invites = peer.wait_for("INVITE", 2)
+    assert (finished["status"], len(invites)) == ("failed", 2)
+
+
+def test_the_next_destination_is_tried_on_5xx(transport: str, tmp_path: Path) -> None:
+    with (
+        peer_on(transport, tmp_path, (100, 503)) as first,
+        peer_on(transport, tmp_path) as second,
+        calling(tmp_path, first.destination, second.destination) as running,
+    ):
+        place(running)
+        assert running.finished_call()["status"] == "completed"
+        (one,), (other,) = first.wait_for("INVITE"), second.wait_for("INVITE")
+        assert len(first.wait_for("ACK")) == 1
+    # Another call for SIP, the same one for the platform.
+    assert one["Call-ID"] != other["Call-ID"]
+    assert one["From"] != other["From"]
+    assert one["X-Exotel-CallSid"] == other["X-Exotel-CallSid"]
+
+
+def test_the_next_destination_is_tried_when_the_first_is_silent(
+    tmp_path: Path,
+) -> None:
+    with (
+        peer_on("udp", tmp_path, ()) as silent,
+        peer_on("tcp", tmp_path) as second,
+        calling(tmp_path, silent.destination, second.destination) as running,
+    ):
+        place(running, ring_timeout_s=1.0)
+        assert running.finished_call()["status"] == "completed"
+        silent.wait_for("INVITE")
+    assert not silent.requests("CANCEL"), "before any response (RFC 3261 §9.1)"
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "cause"),
+    [
+        ((100, 486), "busy", "callee-busy"),
+        ((180, 404), "failed", "dial-failed"),
+        ((999,), "failed", "dial-failed"),
+        ((607,), "busy", "callee-busy"),
+        ((100,), "no-answer", "no-answer"),
+        ((180,), "no-answer", "no-answer"),
+        ((), "failed", "dial-failed"),
+    ],
+)
+def test_what_becomes_of_a_call_that_nobody_answers(
+    tmp_path: Path, script: tuple[int, ...], status: str, cause: str
+) -> None:
+    """Rung for a second, whatever the peer does or does not say."""
+    with (
+        peer_on("udp", tmp_path, script) as peer,
+        calling(tmp_path, peer.destination) as running,
+    ):
+        place(running, ring_timeout_s=1.0)
+        finished = running.finished_call()
+    assert (finished["status"], finished["cause"]) == (status, cause)
+
+
+def test_a_dead_trunk_fails_the_call(tmp_path: Path) -> None:
+    with calling(tmp_path, f"127.0.0.1:{free_port()};transport=tcp") as running:
+        place(running)
+        finished = running.finished_call()
+    assert (finished["status"], finished["cause"]) == ("failed", "dial-failed")
