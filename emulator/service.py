@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from emulator.api.server import HttpServer
     from emulator.calls.manager import CallManager
+    from emulator.calls.outbox import Outbox
     from emulator.config import LoadedSettings, Settings
     from emulator.faults import FaultBook
     from emulator.flow.catalogue import FlowCatalogue, FlowFile
@@ -149,6 +150,7 @@ class Service:
         self.endpoint: SipEndpoint
         self.speech: SpeechCache
         self.faults: FaultBook
+        self.outbox: Outbox
         self.token: str | None = None
 
     @property
@@ -209,7 +211,7 @@ class Service:
         set_up_logging(self.settings.logs.level, self.settings.logs.format)
         self.flows, traps = self._load_flows()
         self.warnings = tuple(map(str, traps))
-        self._check_numbers()
+        self._check_numbers(self.flows)
 
     def _load_flows(self) -> tuple[FlowCatalogue, tuple[Problem, ...]]:
         from emulator.calls.verbs.registry import CAPABILITIES
@@ -224,8 +226,8 @@ class Service:
         files = find_flow_files([Path(self.settings.flow.directory)])
         return load_catalogue(files, LoadRules(CAPABILITIES, self._options.env, limits))
 
-    def _check_numbers(self) -> None:
-        names = [flow.flow for flow in self.flows]
+    def _check_numbers(self, flows: FlowCatalogue) -> None:
+        names = [flow.flow for flow in flows]
         unknown = [
             f"number {number.number} wants flow {number.flow!r}"
             for number in self.settings.numbers
@@ -255,11 +257,14 @@ class Service:
         )
 
     def _build_calls(self) -> None:
+        from emulator.calls.audio_urls import AudioUrls
         from emulator.calls.doorkeeper import Doorkeeper
         from emulator.calls.manager import CallManager
         from emulator.calls.numbers import canonical
+        from emulator.calls.outbox import Outbox
         from emulator.calls.services import CallServices
         from emulator.calls.streams import StreamLimit
+        from emulator.calls.webhooks import Webhooks
         from emulator.faults import FaultBook
         from emulator.speech.cache import SpeechCache
 
@@ -267,9 +272,11 @@ class Service:
         self.faults = FaultBook(canonical)
         asked = self.settings.faults
         self.faults.replace(asked.as_rules(), asked.seed)
-        self.speech = SpeechCache(
-            Path(self.settings.data_dir) / "speech", self.settings.speech.voice
-        )
+        data = Path(self.settings.data_dir)
+        self.speech = SpeechCache(data / "speech", self.settings.speech.voice)
+        webhooks = Webhooks(self.settings.webhooks)
+        self._stack.push_async_callback(webhooks.close)
+        self.outbox = Outbox(self.settings.flow.outbox_max_messages)
         services = CallServices(
             settings=self.settings,
             clock=self._clock,
@@ -280,13 +287,36 @@ class Service:
             streams=StreamLimit(self.settings.stream.max_streams),
             faults=self.faults,
             announce=bus.publish,
+            webhooks=webhooks,
+            audio_urls=AudioUrls(webhooks, data / "audio", self.settings),
+            outbox=self.outbox,
         )
         doorkeeper = Doorkeeper(
             self.settings, self._clock, IdSource(), SIP_REALM, self._registered_at
         )
         self.calls = CallManager(services, self.flows, doorkeeper, bus)
-        rendering = asyncio.create_task(self._render_speech(), name="speech")
-        self._stack.push_async_callback(_cancelled, rendering)
+        self._begin_rendering()
+        self._stack.push_async_callback(self._end_rendering)
+
+    async def reload_flows(self) -> tuple[Problem, ...]:
+        """Read the flows again, for the calls from now on; return the traps found.
+
+        Raises:
+            ConfigError: With every problem; the flows stay as they were.
+        """
+        flows, traps = await asyncio.to_thread(self._load_flows)
+        self._check_numbers(flows)
+        self.flows = self.calls.flows = flows
+        await self._end_rendering()
+        self._begin_rendering()
+        return traps
+
+    def _begin_rendering(self) -> None:
+        self._rendering = asyncio.create_task(self._render_speech(), name="speech")
+
+    async def _end_rendering(self) -> None:
+        self._rendering.cancel()
+        await asyncio.gather(self._rendering, return_exceptions=True)
 
     async def _render_speech(self) -> None:
         """Speak the flows' texts beforehand; a call waits only for what is missing."""
@@ -391,8 +421,3 @@ class Service:
 
     def _on_lost(self, worker: int, reason: str, leg_ids: frozenset[str]) -> None:
         self.calls.on_worker_lost(worker, reason, leg_ids)
-
-
-async def _cancelled(task: asyncio.Task[object]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -24,6 +24,7 @@ from typing import Any
 from emulator.calls.dialing import Route
 from emulator.calls.door import Admitted, Refused
 from emulator.calls.ending import EndCause, Ending
+from emulator.calls.flow_facts import flow_options
 from emulator.calls.flowing import FlowDriver
 from emulator.calls.incoming import IncomingParty
 from emulator.calls.leg import Leg
@@ -36,7 +37,7 @@ from emulator.calls.verbs.stage import Stage
 from emulator.errors import EmulatorError
 from emulator.events import Event, JsonValue
 from emulator.faults import CallTraits, Fault
-from emulator.flow.context import CallContext, FlowOptions
+from emulator.flow.context import CallContext
 from emulator.flow.engine import FlowRun
 from emulator.flow.model import Flow
 from emulator.logs import call_sid_context
@@ -47,7 +48,7 @@ logger = logging.getLogger("emulator.calls")
 
 # The worker answers within milliseconds; after so long it is as good as dead.
 LEG_REMOVAL_DEADLINE_S = 2.0
-# What a flow may still do after its caller has gone.
+# What a flow may still do after its caller has gone, beside waiting for one Passthru.
 AFTERMATH_DEADLINE_S = 30.0
 # For the 200 to our BYE, so that the timeline shows it; the SIP layer goes on alone.
 SIGNALLING_DEADLINE_S = 2.0
@@ -71,6 +72,7 @@ class Call:
     Args:
         began_s: Monotonic time of its first event, when the timeline begins.
         adopt: Told every SIP Call-ID whose messages belong to this call.
+        find_flow: Finds the flow that a Transfer names, among those loaded with its own.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Call:
         services: CallServices,
         began_s: float,
         adopt: Callable[[str, Call], None],
+        find_flow: Callable[[str], Flow | None],
     ) -> None:
         self.facts = facts
         self.sid = facts.sid
@@ -95,12 +98,15 @@ class Call:
         self.created_at = services.clock.utc()
         self._services = services
         self._adopt = adopt
+        self._find_flow = find_flow
         self._created_s = began_s
+        self._rang_s: float | None = None
         self._answered_s: float | None = None
         self._ended_s: float | None = None
         self._ended = asyncio.Event()
         self.faults: tuple[Fault, ...] = ()
         self.leg = Leg(facts.sid, facts.sid, services.workers, self, services.streams)
+        self._stage: Stage | None = None
         self.timeline = Timeline(
             self._created_s,
             self.created_at,
@@ -140,6 +146,8 @@ class Call:
 
     def digit_pressed(self, leg: Leg, digit: str) -> None:
         """The caller pressed a key; streams have had it from the worker already."""
+        if self._stage is not None:
+            self._stage.keys.press(digit)
 
     def rtp_silent(self, leg: Leg, silent_s: float) -> None:
         """The caller sent no RTP for too long: the call is ended."""
@@ -263,6 +271,7 @@ class Call:
         """The party's phone, or the caller's ear, rings."""
         if self.status is CallStatus.QUEUED:
             self.status = advance(self.status, CallStatus.RINGING)
+            self._rang_s = self._services.clock.monotonic_s()
         self.record("call.ringing", data)
 
     def placed(self, session: CallSession) -> None:
@@ -289,15 +298,32 @@ class Call:
         )
 
     async def _run_flow(self, flow: Flow, sip_parameters: Mapping[str, str]) -> None:
-        limits = self._services.settings.flow
-        context = CallContext(self.sid, self.from_, self.to, sip_parameters)
-        options = FlowOptions(limits.max_steps, limits.silent_greeting_ms)
-        stage = Stage(context, self.leg, self._services, self, self._ended)
-        driver = FlowDriver(FlowRun(flow, context, options), stage)
-        self.record("flow.started", flow=flow.flow)
-        why = await driver.drive()
-        self.record("flow.ended", why=why)
-        self.end(EndCause.FLOW_ENDED, f"the flow ended: {why}")
+        options = flow_options(self._services.settings)
+        context = self._context(sip_parameters)
+        run = FlowRun(flow, context, options, self._find_flow)
+        # What a flow leaves running ends with its leg, or with its own deadline.
+        async with asyncio.TaskGroup() as beside:
+            self._stage = Stage(
+                context, self.leg, self._services, self, self._ended, beside
+            )
+            self.record("flow.started", flow=flow.flow)
+            why = await FlowDriver(run, self._stage).drive()
+            self.record("flow.ended", why=why)
+            self.end(EndCause.FLOW_ENDED, f"the flow ended: {why}")
+
+    def _context(self, sip_parameters: Mapping[str, str]) -> CallContext:
+        assert self._answered_s is not None
+        rang_s = self._rang_s or self._answered_s
+        return CallContext(
+            self.sid,
+            self.from_,
+            self.to,
+            sip_parameters,
+            created_at=self.created_at,
+            account_sid=self._services.settings.account.sid,
+            direction=self.direction,
+            ringing_s=self._answered_s - rang_s,
+        )
 
     def applet_entered(self, node: str) -> None:
         """An applet took over the call."""
@@ -318,7 +344,8 @@ class Call:
         party.hang_up(self.ending)
         if stats:
             self.record("media.stats", stats)
-        await asyncio.wait([conversation], timeout=AFTERMATH_DEADLINE_S)
+        request_s = self._services.settings.passthru.timeout_s
+        await asyncio.wait([conversation], timeout=AFTERMATH_DEADLINE_S + request_s)
         if party.session is not None and not party.session.is_ended:
             await asyncio.wait([signalling], timeout=SIGNALLING_DEADLINE_S)
 

@@ -26,6 +26,7 @@ class EndCause(Enum):
     NO_ANSWER = ("no-answer", "callee", 19, CallStatus.NO_ANSWER)
     DIAL_FAILED = ("dial-failed", "platform", 41, CallStatus.FAILED)
     FLOW_ENDED = ("flow-ended", "platform", 16, CallStatus.COMPLETED)
+    NO_GREETING = ("no-greeting", "platform", 16, CallStatus.COMPLETED)
     REJECTED = ("rejected", "platform", 21, CallStatus.FAILED)
     NO_ACK = ("no-ack", "platform", 102, CallStatus.FAILED)
     NO_MEDIA = ("no-media", "platform", 65, CallStatus.FAILED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from emulator.calls.verbs.registry import HANDLERS
@@ -39,9 +40,15 @@ class FlowDriver:
                 )
             result = await self._carry_out(step.action)
             if self._stage.caller_gone.is_set():
+                await self._one_way_streams_ended()
                 step = self._run.caller_gone(result)
             else:
                 step = self._run.resume(result)
+
+    async def _one_way_streams_ended(self) -> None:
+        """They end with the caller's leg; what follows tells their final values."""
+        if streams := self._stage.streams.values():
+            await asyncio.wait(streams)
 
     async def _carry_out(self, verb: Verb[Any]) -> object:
         entry = HANDLERS.get(type(verb))

@@ -158,6 +158,11 @@ class Leg:
             self._workers.send(StopPlay(self.leg_id, play_id))
             raise
 
+    def stop_prompts(self) -> None:
+        """Cut what is playing; each ``play`` returns with ``stopped``."""
+        for play_id in self._plays:
+            self._workers.send(StopPlay(self.leg_id, play_id))
+
     async def stream(self, command: OpenStream) -> StreamEnded:
         """Join the leg to a bot; return when the stream is over."""
         with self._limit.place() as there_is_a_place:
@@ -185,6 +190,10 @@ class Leg:
         text = f"{maximum} streams are open: no more at once (stream.max_streams)"
         self._listener.record("note", text=text)
         return ended
+
+    def close_stream(self, stream_sid: str) -> None:
+        """End a stream from our side; its ``stream`` returns soon."""
+        self._workers.send(CloseStream(stream_sid))
 
     async def _ask(
         self, waiting: dict[str, asyncio.Future[R]], key: str, command: Command

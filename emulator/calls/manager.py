@@ -53,7 +53,7 @@ class CallManager:
     ) -> None:
         self.bus = bus
         self._services = services
-        self._flows = flows
+        self.flows = flows
         self._doorkeeper = doorkeeper
         self._calls: dict[str, Call] = {}
         self._by_call_id: dict[str, Call] = {}
@@ -117,13 +117,13 @@ class CallManager:
         began_s = self._early.began_s(invite.call_id)
         if began_s is None:
             began_s = self._services.clock.monotonic_s()
-        call = self._remember(Call(facts, self._services, began_s, self._adopt))
+        call = self._remember(self._new_call(facts, began_s))
         self._adopt(invite.call_id, call)
         if isinstance(answer, Refused):
             call.refuse(answer, invite)
             self._forget_beyond(self._refused, call, KEEP_REFUSED)
             return
-        flow = self._flows.by_name(answer.number.flow)
+        flow = self.flows.by_name(answer.number.flow)
         assert flow is not None, "the service checks numbers against flows"
         self._start(call, call.run_incoming(invite, answer, flow))
 
@@ -134,9 +134,9 @@ class CallManager:
             NotDialled: The configuration declares no such target, or nobody is there.
             FlowUnknown: There is no such flow.
         """
-        flow = self._flows.by_name(flow_name)
+        flow = self.flows.by_name(flow_name)
         if flow is None:
-            names = ", ".join(known.flow for known in self._flows)
+            names = ", ".join(known.flow for known in self.flows)
             raise FlowUnknown(f"no flow {flow_name!r}; there are {names}")
         sid = self._services.ids.sid(self._services.clock.utc())
         exophone = self._exophone_of(flow_name)
@@ -153,7 +153,7 @@ class CallManager:
             source="api",
         )
         now_s = self._services.clock.monotonic_s()
-        call = self._remember(Call(facts, self._services, now_s, self._adopt))
+        call = self._remember(self._new_call(facts, now_s))
         self._start(call, call.run_outgoing(route, flow, ring_timeout_s))
         return call
 
@@ -183,6 +183,10 @@ class CallManager:
             dialled=facts.dialled,
             source=str(invite.source),
         )
+
+    def _new_call(self, facts: CallFacts, began_s: float) -> Call:
+        # A reload makes a new catalogue: this call keeps what is loaded now.
+        return Call(facts, self._services, began_s, self._adopt, self.flows.find)
 
     def _remember(self, call: Call) -> Call:
         self._taken += 1

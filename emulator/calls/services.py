@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from emulator.calls.audio_urls import AudioUrls
 from emulator.calls.dialing import Phone
 from emulator.calls.leg import Workers
+from emulator.calls.outbox import Outbox
 from emulator.calls.streams import StreamLimit
+from emulator.calls.webhooks import Webhooks
 from emulator.clock import Clock
 from emulator.config import Settings
 from emulator.faults import FaultBook
@@ -46,6 +49,8 @@ class CallServices:
         streams: The streams of all calls, and how many there may be.
         faults: What shall go wrong on purpose.
         announce: Called with the call's SID at every new timeline entry.
+        webhooks: Asks customers' servers.
+        outbox: Keeps what flows send.
     """
 
     settings: Settings
@@ -57,3 +62,6 @@ class CallServices:
     streams: StreamLimit
     faults: FaultBook
     announce: Callable[[str], None]
+    webhooks: Webhooks
+    audio_urls: AudioUrls
+    outbox: Outbox

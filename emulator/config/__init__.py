@@ -6,6 +6,12 @@ room receives its own part as a plain value.
 """
 
 from emulator.config.faults import FaultsSettings
+from emulator.config.flows import (
+    FlowSettings,
+    PassthruSettings,
+    QuirkSettings,
+    WebhookSettings,
+)
 from emulator.config.loading import (
     ENV_PREFIX,
     EXPORTED_VARIABLES,
@@ -25,7 +31,6 @@ from emulator.config.section import Section
 from emulator.config.sections import (
     RESERVED_HEADER_PREFIXES,
     CallSettings,
-    FlowSettings,
     HttpSettings,
     LogSettings,
     MediaSettings,
@@ -49,6 +54,8 @@ __all__ = [
     "LogSettings",
     "MediaSettings",
     "NumberSettings",
+    "PassthruSettings",
+    "QuirkSettings",
     "Section",
     "Settings",
     "SipSettings",
@@ -58,5 +65,6 @@ __all__ = [
     "TrunkNumberSettings",
     "TrunkSettings",
     "UserSettings",
+    "WebhookSettings",
     "load_settings",
 ]

@@ -18,8 +18,14 @@ ENV_PREFIX = "EXOTEL_EMULATOR_"
 EXPORTED_VARIABLES = frozenset({"EXOTEL_EMULATOR_URL", "EXOTEL_EMULATOR_TOKEN"})
 
 # A profile is a set of knobs; what a user sets beats it (decisions: two profiles).
+_OWN_PROFILES: Mapping[str, Mapping[str, JsonValue]] = {
+    "documented": {"passthru.timeout_s": 15.0}
+}
 PROFILES: Mapping[str, Mapping[str, JsonValue]] = {
-    name: {f"stream.{knob}": value for knob, value in values.items()}
+    name: {
+        **{f"stream.{knob}": value for knob, value in values.items()},
+        **_OWN_PROFILES.get(name, {}),
+    }
     for name, values in STREAM_PROFILES.items()
 }
 

@@ -118,18 +118,6 @@ class CallSettings(Section):
     )
 
 
-class FlowSettings(Section):
-    """Flows."""
-
-    directory: str = Field("flows", description="Where the *.yaml flows are.")
-    max_steps: int = Field(
-        1000, ge=1, description="Applets one call may pass: bounds loops."
-    )
-    silent_greeting_ms: int = Field(
-        1000, ge=0, description="Length of a greeting text without words, as '...'."
-    )
-
-
 class SpeechSettings(Section):
     """Text to speech for Greeting."""
 

@@ -7,6 +7,12 @@ from typing import Literal
 from pydantic import Field
 
 from emulator.config.faults import FaultsSettings
+from emulator.config.flows import (
+    FlowSettings,
+    PassthruSettings,
+    QuirkSettings,
+    WebhookSettings,
+)
 from emulator.config.parties import (
     AccountSettings,
     NumberSettings,
@@ -18,7 +24,6 @@ from emulator.config.parties import (
 from emulator.config.section import Section
 from emulator.config.sections import (
     CallSettings,
-    FlowSettings,
     HttpSettings,
     LogSettings,
     MediaSettings,
@@ -44,6 +49,9 @@ class Settings(Section):
     stream: StreamSettings = StreamSettings()
     calls: CallSettings = CallSettings()
     flow: FlowSettings = FlowSettings()
+    passthru: PassthruSettings = PassthruSettings()
+    webhooks: WebhookSettings = WebhookSettings()
+    quirks: QuirkSettings = QuirkSettings()
     speech: SpeechSettings = SpeechSettings()
     faults: FaultsSettings = FaultsSettings()
     http: HttpSettings = HttpSettings()

@@ -39,7 +39,7 @@ class PassthruOptions:
     """Knobs of Passthru: the settings ``passthru.*``.
 
     Attributes:
-        stream_fields: ``flat`` sends ``Stream[StreamSID]=…``, ``json`` one ``Stream``.
+        stream_fields_encoding: ``flat`` sends ``Stream[StreamSID]=…``, ``json`` one ``Stream``.
         after_hangup: Whether the Passthru behind the applet that the caller left is
             still sent.
         empty_exit: ``open`` leaves the call silent, as the platform does.
@@ -47,9 +47,30 @@ class PassthruOptions:
 
     method: Literal["GET", "POST"] = "GET"
     timeout_s: float = 10.0
-    stream_fields: Literal["flat", "json", "both"] = "flat"
+    stream_fields_encoding: Literal["flat", "json", "both"] = "flat"
     after_hangup: Literal["next", "never"] = "next"
     empty_exit: Literal["open", "hangup"] = "open"
+    direction_word: Literal["incoming", "inbound"] = "incoming"
+    disconnected_by_vocab: Literal["user", "caller"] = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class QuirkOptions:
+    """Oddities of the platform that applets show: settings ``quirks.*`` (spec §7).
+
+    Attributes:
+        quoted_digits: ``digits`` comes in double quotes.
+        epoch_end_time: ``EndTime`` of a live call is the epoch; else it is absent.
+        head_before_get: A Greeting's URL is asked by HEAD first.
+        strict_content_type: Its answer must be exactly ``text/plain``.
+        blank_in_url_hangs_up: Else blanks are encoded.
+    """
+
+    quoted_digits: bool = True
+    epoch_end_time: bool = True
+    head_before_get: bool = True
+    strict_content_type: bool = True
+    blank_in_url_hangs_up: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +87,7 @@ class FlowOptions:
     silent_greeting_ms: int = 1000
     resolver_timeout_s: float = 10.0
     passthru: PassthruOptions = PassthruOptions()
+    quirks: QuirkOptions = QuirkOptions()
 
 
 @dataclass(frozen=True, slots=True)

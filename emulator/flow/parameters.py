@@ -20,6 +20,8 @@ Pair = tuple[str, str]
 _SECONDS = "%Y-%m-%d %H:%M:%S"
 _CREATED = "%a, %d %b %Y %H:%M:%S"
 _EPOCH = datetime.fromtimestamp(0, UTC)
+# Of the one guide that has other words (streaming spec §5.1).
+_CALLER_WORDS = {"user": "caller", "bot": "bot", "NA": "system"}
 # Deprecated, and still sent without a value.
 _NULLS = ("ForwardedFrom", "ProcessStatus", "RecordingAvailableBy")
 
@@ -64,16 +66,15 @@ def mask_userinfo(url: str) -> str:
 
 def _call(call: CallState, now: datetime) -> Iterator[tuple[str, str | None]]:
     context, talk = call.context, call.conversation
-    end = now if call.is_caller_gone else _EPOCH
     yield "CallSid", context.call_sid
     yield "CallFrom", context.from_
     yield "CallTo", context.to
     yield "CallStatus", "completed" if call.is_caller_gone else "in-progress"
-    yield "Direction", context.direction
+    yield "Direction", _direction(call)
     yield "Created", _in_ist(context.created_at, _CREATED)
     yield "DialCallDuration", str(int(talk.talk_s or 0)) if talk else "0"
     yield "StartTime", _in_ist(context.created_at, _SECONDS)
-    yield "EndTime", _in_ist(end, _SECONDS)
+    yield "EndTime", _in_ist(_end_time(call, now), _SECONDS)
     yield "CallType", _call_type(call)
     yield "DialWhomNumber", _dialled(talk)
     yield "From", context.from_
@@ -83,6 +84,17 @@ def _call(call: CallState, now: datetime) -> Iterator[tuple[str, str | None]]:
     yield "tenant_id", context.account_sid
     for name in _NULLS:
         yield name, "null"
+
+
+def _direction(call: CallState) -> str:
+    is_incoming = call.context.direction == "incoming"
+    return call.options.passthru.direction_word if is_incoming else "outbound-dial"
+
+
+def _end_time(call: CallState, now: datetime) -> datetime | None:
+    if call.is_caller_gone:
+        return now
+    return _EPOCH if call.options.quirks.epoch_end_time else None
 
 
 def _in_ist(at: datetime | None, format_: str) -> str | None:
@@ -121,10 +133,15 @@ def _connect(talk: Conversation | None) -> Iterator[tuple[str, str | None]]:
 
 def _extras(call: CallState) -> Iterator[tuple[str, str | None]]:
     yield "RecordingUrl", call.recording_url
-    # The platform wraps them in quotes (streaming spec §7, 5).
-    yield "digits", None if call.digits is None else f'"{call.digits}"'
+    yield "digits", _digits(call)
     yield "CustomField", call.context.custom_field
     yield "SIPCustomHeader", _sip_custom_header(call.context)
+
+
+def _digits(call: CallState) -> str | None:
+    if call.digits is None or not call.options.quirks.quoted_digits:
+        return call.digits
+    return f'"{call.digits}"'
 
 
 def _sip_custom_header(context: CallContext) -> str | None:
@@ -138,8 +155,10 @@ def _stream(call: CallState) -> Iterator[tuple[str, str | None]]:
         return
     if call.context.ringing_s is not None:
         yield "Leg1RingingDuration", str(int(call.context.ringing_s))
-    fields = [(n, v) for n, v in _stream_fields(call.stream) if v is not None]
-    encoding = call.options.passthru.stream_fields
+    options = call.options.passthru
+    known = _stream_fields(call.stream, options.disconnected_by_vocab)
+    fields = [(name, value) for name, value in known if value is not None]
+    encoding = options.stream_fields_encoding
     if encoding in ("flat", "both"):
         for name, value in fields:
             yield f"Stream[{name}]", value
@@ -147,7 +166,9 @@ def _stream(call: CallState) -> Iterator[tuple[str, str | None]]:
         yield "Stream", json.dumps(dict(fields))
 
 
-def _stream_fields(stream: StreamRecord) -> Iterator[tuple[str, str | None]]:
+def _stream_fields(
+    stream: StreamRecord, vocabulary: str
+) -> Iterator[tuple[str, str | None]]:
     result = stream.result
     url = None if stream.url is None else mask_userinfo(stream.url)
     yield "StreamSID", stream.stream_sid
@@ -158,7 +179,8 @@ def _stream_fields(stream: StreamRecord) -> Iterator[tuple[str, str | None]]:
     yield "Duration", _duration(result)
     yield "StreamUrl", url
     yield "RecordingUrl", result.recording_url
-    yield "DisconnectedBy", result.disconnected_by
+    by = result.disconnected_by
+    yield "DisconnectedBy", _CALLER_WORDS[by] if vocabulary == "caller" else by
     yield "DetailedStatus", result.detailed_status
     yield "Error", result.error
 

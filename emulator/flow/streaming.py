@@ -63,6 +63,11 @@ class BotApplet(Applet):
             message = f"{found}: some accounts take at most {portable}"
             yield Finding(message, path)
 
+    def has_fatal_blank(self, call: CallState) -> bool:
+        """Tell whether the call ends here for a blank in the URL (spec §7, 18)."""
+        hangs_up = call.options.quirks.blank_in_url_hangs_up
+        return hangs_up and self.url is not None and urls.has_blank(self.url)
+
     def parameters_for(self, call: CallState, url: str) -> Mapping[str, str]:
         """Return all that ``start`` shall show when ``url`` is dialled.
 
@@ -85,6 +90,7 @@ def find_bot(url: str, call: CallState) -> Generator[Verb[Any], Any, str]:
     Raises:
         ResolverError: The dynamic URL did not answer as it must.
     """
+    url = urls.without_blanks(url)
     if not urls.is_resolver(url):
         return url
     now = (yield from carry_out(TellTime())).now

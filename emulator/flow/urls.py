@@ -83,6 +83,11 @@ def has_blank(url: str) -> bool:
     return any(char.isspace() for char in url)
 
 
+def without_blanks(url: str) -> str:
+    """Return the URL with its blanks encoded; those around it are dropped."""
+    return "".join(quote(c) if c.isspace() else c for c in url.strip())
+
+
 def parse_query(url: str) -> StreamQuery:
     """Return what the query of a checked stream URL says."""
     pairs = [piece for piece in urlsplit(url).query.split("&") if piece]

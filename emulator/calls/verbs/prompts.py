@@ -1,16 +1,18 @@
-"""Playing prompts: words, files and silence, one after the other."""
+"""Playing prompts: words, files, URLs and silence, one after the other."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 from emulator.calls.leg import Prompt
 from emulator.calls.verbs.stage import Stage, handler
-from emulator.errors import LocalProtocolError
 from emulator.events import JsonValue
+from emulator.flow.parameters import mask_userinfo
 from emulator.flow.ports import (
     AudioFile,
+    AudioUrl,
     Capability,
     Play,
     PlayResult,
@@ -35,18 +37,24 @@ class Located:
     prompt: Prompt
 
 
-async def locate(stage: Stage, source: Source) -> Located | PlayResult:
-    """Return where the source's audio is, or the failed result that it has."""
+async def locate(stage: Stage, source: Source) -> Located | str:
+    """Return where the source's audio is, or why there is none."""
     match source:
         case Say():
             return await _locate_speech(stage, source.text)
         case AudioFile():
             return Located({"file": source.path}, {"path": source.path})
+        case AudioUrl():
+            found = await stage.services.audio_urls.fetch(source.url, stage.listener)
+            if found.path is None:
+                return f"{mask_userinfo(source.url)}: {found.error}"
+            said = {"audio_url": mask_userinfo(source.url)}
+            return Located(said, {"path": str(found.path)})
         case Silence():
             silence_ms = source.duration_ms
             return Located({"silence_ms": silence_ms}, {"silence_ms": silence_ms})
         case _:
-            raise LocalProtocolError(f"nobody plays {type(source).__name__}")
+            assert_never(source)
 
 
 async def _locate_speech(stage: Stage, text: str) -> Located:
@@ -62,35 +70,49 @@ async def _locate_speech(stage: Stage, text: str) -> Located:
     return Located({"text": text}, {"path": str(rendering.path)})
 
 
-async def play(stage: Stage, sources: tuple[Source, ...]) -> PlayResult:
-    """Play the sources to the caller; stop at the first that does not end by itself."""
-    for source in sources:
-        located = await locate(stage, source)
-        if isinstance(located, PlayResult):
-            return located
-        result = await _play_on_leg(stage, located)
-        if result.outcome != "played":
-            return result
-    return PlayResult("played")
+class PromptRun:
+    """Plays sources to the caller, until they end or are cut."""
 
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._is_cut = False
 
-async def _play_on_leg(stage: Stage, located: Located) -> PlayResult:
-    ended = await stage.leg.play(located.said, **located.prompt)
-    stage.listener.record(
-        "prompt.ended",
-        outcome=ended.outcome,
-        played_ms=ended.played_ms,
-        error=ended.error,
-    )
-    if ended.outcome == "played":
+    async def play(self, sources: tuple[Source, ...]) -> PlayResult:
+        """Play them in order; stop at the first that does not end by itself."""
+        for source in sources:
+            located = await locate(self._stage, source)
+            if self._is_cut:
+                return PlayResult("stopped")
+            if isinstance(located, str):
+                return PlayResult("failed", located)
+            result = await self._play_on_leg(located)
+            if result.outcome != "played":
+                return result
         return PlayResult("played")
-    if ended.outcome == "failed":
-        return PlayResult("failed", ended.error)
-    return PlayResult("stopped")
+
+    def cut(self) -> None:
+        """Let ``play`` end as soon as it can."""
+        self._is_cut = True
+        self._stage.leg.stop_prompts()
+
+    async def _play_on_leg(self, located: Located) -> PlayResult:
+        ended = await self._stage.leg.play(located.said, **located.prompt)
+        self._stage.listener.record(
+            "prompt.ended",
+            outcome=ended.outcome,
+            played_ms=ended.played_ms,
+            error=ended.error,
+        )
+        if ended.outcome == "played":
+            return PlayResult("played")
+        if ended.outcome == "failed":
+            return PlayResult("failed", ended.error)
+        return PlayResult("stopped")
 
 
 async def _play(stage: Stage, verb: Play) -> PlayResult:
-    return await play(stage, verb.sources)
+    stage.has_greeted = True
+    return await PromptRun(stage).play(verb.sources)
 
 
-PLAY = handler(Play, _play, Capability.PLAY)
+PLAY = handler(Play, _play, Capability.PLAY, Capability.AUDIO_URL)

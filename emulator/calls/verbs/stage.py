@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from emulator.calls.ending import EndCause
 from emulator.calls.leg import Leg, LegListener
 from emulator.calls.services import CallServices
 from emulator.flow.context import CallContext
@@ -14,12 +16,42 @@ from emulator.flow.ports import Capability, StreamResult, Verb
 
 V = TypeVar("V", bound=Verb[Any])
 
+# More keys than any input takes; who presses on is no person.
+MAX_WAITING_KEYS = 300
+# Requests of one call that nobody waits for: a loop through an async Passthru must not
+# flood its server.
+MAX_UNAWAITED_REQUESTS = 10
+
 
 class FlowListener(LegListener, Protocol):
     """Who is told how the flow goes."""
 
     def applet_entered(self, node: str) -> None:
         """An applet took over the call."""
+
+    def end(self, kind: EndCause, text: str) -> None:
+        """The call is to end; only the first ending counts."""
+
+
+class Keys:
+    """The keys of the caller's phone: they count while somebody listens."""
+
+    def __init__(self) -> None:
+        self._pressed: asyncio.Queue[str] | None = None
+
+    def press(self, digit: str) -> None:
+        """Tell whoever listens."""
+        if self._pressed is not None and not self._pressed.full():
+            self._pressed.put_nowait(digit)
+
+    @contextmanager
+    def listen(self) -> Iterator[asyncio.Queue[str]]:
+        """Yield a queue of what is pressed from now on."""
+        self._pressed = asyncio.Queue(MAX_WAITING_KEYS)
+        try:
+            yield self._pressed
+        finally:
+            self._pressed = None
 
 
 class Stage:
@@ -29,10 +61,13 @@ class Stage:
         leg: The caller's media.
         listener: Takes what belongs on the timeline.
         caller_gone: Set once the call has ended under the flow.
+        beside: Owns what goes on beside the flow; the call is over when it is.
 
     Attributes:
         stream_ended: Told the end of a one-way stream, whichever applet runs.
-        last_stream: How the stream that ended last did, in words; empty for none.
+        streams: The one-way streams of the call, by SID, those that ended too.
+        last_stream: How the two-way stream that ended last did; empty for none.
+        has_greeted: Whether something was played to the caller.
     """
 
     def __init__(
@@ -42,14 +77,20 @@ class Stage:
         services: CallServices,
         listener: FlowListener,
         caller_gone: asyncio.Event,
+        beside: asyncio.TaskGroup,
     ) -> None:
         self.context = context
         self.leg = leg
         self.services = services
         self.listener = listener
         self.caller_gone = caller_gone
+        self.beside = beside
+        self.unawaited_requests = asyncio.Semaphore(MAX_UNAWAITED_REQUESTS)
+        self.keys = Keys()
         self.stream_ended: Callable[[StreamResult], None] = lambda _: None
+        self.streams: dict[str, asyncio.Task[StreamResult]] = {}
         self.last_stream = ""
+        self.has_greeted = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,26 @@
-"""Streams to bots: a two-way stream holds the flow up until it ends."""
+"""Streams to bots.
+
+A two-way stream holds the flow up until it ends. A one-way stream lives on beside the
+applets that follow; its end, whenever it comes, is told to the flow's run.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, TypeAlias, cast
 
+from emulator.calls.ending import EndCause
 from emulator.calls.verbs.stage import Stage, handler
-from emulator.flow.ports import Capability, OpenStream, StreamResult
+from emulator.flow.ports import (
+    Capability,
+    OpenStream,
+    StartStream,
+    StopStream,
+    StreamResult,
+    StreamStarted,
+)
 from emulator.worker import messages as worker
 
 StreamStatus: TypeAlias = Literal["completed", "failed", "cancelled"]
@@ -13,12 +28,33 @@ DisconnectedBy: TypeAlias = Literal["user", "bot", "NA"]
 
 
 async def _open_stream(stage: Stage, verb: OpenStream) -> StreamResult:
-    ended = await stage.leg.stream(_command(stage, verb))
+    with _no_greeting_disconnect(stage):
+        ended = await stage.leg.stream(_command(stage, verb, two_way=verb.two_way))
     stage.last_stream = _say_how(ended)
     return _stream_result(ended)
 
 
-def _command(stage: Stage, verb: OpenStream) -> worker.OpenStream:
+async def _start_stream(stage: Stage, verb: StartStream) -> StreamStarted:
+    command = _command(stage, verb, two_way=False)
+    stream = stage.beside.create_task(_follow(stage, command))
+    stage.streams[command.stream_sid] = stream
+    return StreamStarted(command.stream_sid)
+
+
+async def _follow(stage: Stage, command: worker.OpenStream) -> StreamResult:
+    result = _stream_result(await stage.leg.stream(command))
+    stage.stream_ended(result)
+    return result
+
+
+async def _stop_stream(stage: Stage, verb: StopStream) -> StreamResult:
+    stage.leg.close_stream(verb.stream_sid)
+    return await stage.streams[verb.stream_sid]
+
+
+def _command(
+    stage: Stage, verb: OpenStream | StartStream, *, two_way: bool
+) -> worker.OpenStream:
     services, context = stage.services, stage.context
     return worker.OpenStream(
         leg_id=stage.leg.leg_id,
@@ -31,9 +67,28 @@ def _command(stage: Stage, verb: OpenStream) -> worker.OpenStream:
         custom_parameters=verb.custom_parameters,
         sample_rate_hz=verb.sample_rate_hz,
         codec=verb.codec or "pcm_s16le",
-        two_way=verb.two_way,
+        two_way=two_way,
         options=services.settings.stream.model_dump(),
     )
+
+
+@contextmanager
+def _no_greeting_disconnect(stage: Stage) -> Iterator[None]:
+    """Drop the call meanwhile if the platform would (streaming spec §7, 1)."""
+    quirks = stage.services.settings.quirks
+    if not quirks.no_greeting_disconnect or stage.has_greeted:
+        yield
+        return
+    dropping = asyncio.get_running_loop().call_later(
+        quirks.no_greeting_disconnect_s,
+        stage.listener.end,
+        EndCause.NO_GREETING,
+        "no Greeting before the Voicebot (quirks.no_greeting_disconnect)",
+    )
+    try:
+        yield
+    finally:
+        dropping.cancel()
 
 
 def _say_how(ended: worker.StreamEnded) -> str:
@@ -59,3 +114,5 @@ def _stream_result(ended: worker.StreamEnded) -> StreamResult:
 
 
 OPEN_STREAM = handler(OpenStream, _open_stream, Capability.STREAM)
+START_STREAM = handler(StartStream, _start_stream, Capability.FORK_STREAM)
+STOP_STREAM = handler(StopStream, _stop_stream)

@@ -16,6 +16,7 @@ from emulator.flow.ports import AudioUrl, Capability, Fetch, Play, Source, Verb
 # A dynamic greeting is a few lines; more would keep a caller for minutes.
 MAX_LINES = 20
 MAX_LINE_CHARS = 1000
+_METHODS: tuple[Literal["HEAD", "GET"], ...] = ("HEAD", "GET")
 
 
 class Greeting(Audible, Applet):
@@ -70,12 +71,13 @@ def _ask(
     HEAD comes first and must give the same headers (streaming spec §7, 8).
     """
     asked = add_query(url, greeting_parameters(call))
-    for method in ("HEAD", "GET"):
+    quirks = call.options.quirks
+    for method in _METHODS if quirks.head_before_get else _METHODS[1:]:
         verb = Fetch("greeting", asked, call.options.resolver_timeout_s, method=method)
         answer = yield from carry_out(verb)
         if answer.status != 200:
             return f"{method} gave {answer.status or answer.error}"
-        if answer.content_type != "text/plain":
+        if quirks.strict_content_type and answer.content_type != "text/plain":
             found = answer.content_type or "no content type"
             return f"{method} gave {found}, not exactly text/plain"
     lines = [line.strip() for line in answer.body.splitlines() if line.strip()]

@@ -81,7 +81,8 @@ class Passthru(Applet):
                 yield Finding(message)
 
     def run(self, call: CallState) -> AppletRun:
-        if urls.has_blank(self.url):
+        quirks = call.options.quirks
+        if quirks.blank_in_url_hangs_up and urls.has_blank(self.url):
             yield from carry_out(Hangup("a blank in the Passthru's URL"))
             return Outcome(None, BLANK)
         now = (yield from carry_out(TellTime())).now
@@ -96,9 +97,10 @@ class Passthru(Applet):
     def _request(self, call: CallState, pairs: list[Pair]) -> Fetch:
         options = call.options.passthru
         is_post = options.method == "POST"
+        url = urls.without_blanks(self.url)
         return Fetch(
             "passthru",
-            self.url if is_post else add_query(self.url, pairs),
+            url if is_post else add_query(url, pairs),
             options.timeout_s,
             method=options.method,
             form=tuple(pairs) if is_post else (),

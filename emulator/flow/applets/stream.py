@@ -47,7 +47,7 @@ class Stream(BotApplet):
     def run(self, call: CallState) -> AppletRun:
         if self.url is None:
             return (yield from self._stop(call))
-        if urls.has_blank(self.url):
+        if self.has_fatal_blank(call):
             yield from carry_out(Hangup("a blank in the Stream's URL"))
             return Outcome(None, BLANK)
         try:

@@ -45,7 +45,7 @@ class Voicebot(BotApplet):
         return "next"
 
     def run(self, call: CallState) -> AppletRun:
-        if urls.has_blank(self.url):
+        if self.has_fatal_blank(call):
             yield from carry_out(Hangup("a blank in the Voicebot's URL"))
             return Outcome(None, BLANK)
         try:

@@ -1,0 +1,23 @@
+"""What a flow is told of its call and of the settings, in the flow room's words."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime
+
+from emulator.config import Settings
+from emulator.flow.context import FlowOptions, PassthruOptions, QuirkOptions
+
+
+def flow_options(settings: Settings) -> FlowOptions:
+    """Return the engine's knobs out of the settings."""
+    flow = settings.flow
+    quirks = settings.quirks.model_dump()
+    names = [field.name for field in dataclasses.fields(QuirkOptions)]
+    return FlowOptions(
+        max_steps=flow.max_steps,
+        silent_greeting_ms=flow.silent_greeting_ms,
+        resolver_timeout_s=flow.resolver_timeout_s,
+        passthru=PassthruOptions(**settings.passthru.model_dump()),
+        quirks=QuirkOptions(**{name: quirks[name] for name in names}),
+    )

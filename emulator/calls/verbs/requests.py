@@ -1,0 +1,31 @@
+"""Requests to a customer's server, waited for or not."""
+
+from __future__ import annotations
+
+from emulator.calls.verbs.stage import Stage, handler
+from emulator.flow.ports import Capability, Fetch, FetchResult
+
+
+async def _fetch(stage: Stage, verb: Fetch) -> FetchResult:
+    if verb.purpose == "passthru" and stage.services.settings.webhooks.deliver_twice:
+        stage.beside.create_task(_send(stage, verb))
+    if not verb.is_awaited:
+        stage.beside.create_task(_send(stage, verb))
+        return FetchResult(None)
+    answer = await stage.services.webhooks.fetch(verb, stage.listener)
+    return FetchResult(
+        answer.status,
+        answer.content_type,
+        answer.body.decode("utf-8", "replace"),
+        answer.error,
+        answer.is_cut,
+    )
+
+
+async def _send(stage: Stage, verb: Fetch) -> None:
+    """Send a request whose answer is for the timeline alone."""
+    async with stage.unawaited_requests:
+        await stage.services.webhooks.fetch(verb, stage.listener)
+
+
+FETCH = handler(Fetch, _fetch, Capability.FETCH)
