@@ -387,13 +387,15 @@ class Service:
     async def _start_http(self, sock: socket.socket) -> None:
         from emulator.api.app import create_app
         from emulator.api.control import ControlContext
+        from emulator.api.flows import FlowContext
         from emulator.api.server import HttpServer
         from emulator.diagnostics import take_diagnostics
 
         self.token = self._control_token()
         diagnose = partial(take_diagnostics, self.endpoint, self.calls, self.pool)
+        flows = FlowContext(lambda: self.flows, self.reload_flows, self.outbox)
         context = ControlContext(
-            self.calls, self.readiness, self.token, diagnose, self.faults
+            self.calls, self.readiness, self.token, diagnose, self.faults, flows
         )
         self.http = HttpServer(create_app(context), sock)
         await self.http.start()

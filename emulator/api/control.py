@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 
 from emulator import __version__
 from emulator.api.faults import add_faults
+from emulator.api.flows import FlowContext, flow_router
 from emulator.api.schemas import (
     CallBody,
     Calls,
@@ -59,6 +60,7 @@ class ControlContext:
     token: str | None
     diagnose: Callable[[], Diagnostics]
     faults: FaultBook
+    flows: FlowContext
 
 
 def control_router(context: ControlContext) -> APIRouter:
@@ -73,7 +75,9 @@ def control_router(context: ControlContext) -> APIRouter:
     _add_health(router, context)
     _add_diagnostics(router, context)
     _add_calls(router, context)
-    add_faults(router, context.faults, [Depends(_token_check(context))])
+    guard = [Depends(_token_check(context))]
+    add_faults(router, context.faults, guard)
+    router.include_router(flow_router(context.flows), dependencies=guard)
     return router
 
 

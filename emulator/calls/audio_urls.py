@@ -39,9 +39,7 @@ class FoundAudio:
 class AudioUrls:
     """Files of one directory, by URL."""
 
-    def __init__(
-        self, webhooks: Webhooks, directory: Path, settings: Settings
-    ) -> None:
+    def __init__(self, webhooks: Webhooks, directory: Path, settings: Settings) -> None:
         self._webhooks = webhooks
         self._directory = directory
         self._max_bytes = settings.webhooks.max_audio_bytes

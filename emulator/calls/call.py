@@ -72,7 +72,7 @@ class Call:
     Args:
         began_s: Monotonic time of its first event, when the timeline begins.
         adopt: Told every SIP Call-ID whose messages belong to this call.
-        find_flow: Finds the flow that a Transfer names, among those loaded with its own.
+        find_flow: Finds the flow that a Transfer names, of those loaded with its own.
     """
 
     def __init__(

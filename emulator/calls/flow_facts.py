@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import datetime
 
 from emulator.config import Settings
 from emulator.flow.context import FlowOptions, PassthruOptions, QuirkOptions

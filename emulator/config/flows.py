@@ -26,7 +26,9 @@ class FlowSettings(Section):
         description="For dynamic URLs of Greeting, Voicebot and Stream (assumed).",
     )
     outbox_max_messages: int = Field(
-        1000, ge=1, description="SMS and emails kept in the outbox; the oldest go first."
+        1000,
+        ge=1,
+        description="SMS and emails kept in the outbox; the oldest go first.",
     )
 
 

@@ -39,7 +39,8 @@ class PassthruOptions:
     """Knobs of Passthru: the settings ``passthru.*``.
 
     Attributes:
-        stream_fields_encoding: ``flat`` sends ``Stream[StreamSID]=…``, ``json`` one ``Stream``.
+        stream_fields_encoding: ``flat`` sends ``Stream[StreamSID]=…``, ``json`` one
+            ``Stream``.
         after_hangup: Whether the Passthru behind the applet that the caller left is
             still sent.
         empty_exit: ``open`` leaves the call silent, as the platform does.

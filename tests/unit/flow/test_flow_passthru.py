@@ -148,7 +148,8 @@ def test_behind_a_voicebot_the_stream_is_told(result: StreamResult, told: str) -
 
 def test_the_stream_can_be_told_as_json() -> None:
     run, _ = begin(
-        {"bot": bot(), "decide": decide()}, PassthruOptions(stream_fields_encoding="json")
+        {"bot": bot(), "decide": decide()},
+        PassthruOptions(stream_fields_encoding="json"),
     )
     result = StreamResult(SID, "completed", "bot", duration_s=2)
     assert sent(run, run.resume(result)) == (
