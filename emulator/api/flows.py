@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Protocol
 
-from fastapi import APIRouter, Query
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
+from emulator.api.schemas import ErrorDetail
 from emulator.calls.outbox import Outbox
 from emulator.errors import ConfigError, Problem
 
@@ -64,7 +64,7 @@ class FlowsBody(BaseModel):
 class RefusedFlows(BaseModel):
     """Why the files cannot be used; calls go on with the flows that they had."""
 
-    error: dict[str, str]
+    error: ErrorDetail
     problems: list[str] = Field(description="Every problem of every file.")
 
 
@@ -96,16 +96,16 @@ def flow_router(context: FlowContext) -> APIRouter:
         return _body(context.flows(), ())
 
     @router.post("/flows/reload", responses={422: {"model": RefusedFlows}})
-    async def reload() -> FlowsBody | JSONResponse:
+    async def reload(response: Response) -> FlowsBody | RefusedFlows:
         """Read the flow files again; calls that run keep the flows they began with."""
         try:
             warnings = await context.reload()
         except ConfigError as error:
-            refused = RefusedFlows(
-                error={"code": "flows", "message": error.message},
+            response.status_code = 422
+            return RefusedFlows(
+                error=ErrorDetail(code="flows", message=error.message),
                 problems=[str(problem) for problem in error.problems],
             )
-            return JSONResponse(refused.model_dump(), status_code=422)
         return _body(context.flows(), warnings)
 
     @router.get("/outbox")

@@ -102,33 +102,34 @@ class Webhooks:
             await self._client.aclose()
 
     async def _answer(self, asked: Fetch) -> WebAnswer:
-        import httpx
+        client = self._client or await self._make()
+        import httpx  # Loaded by now: this costs nothing.
 
         try:
             async with asyncio.timeout(asked.timeout_s):
-                return await self._exchange(asked)
+                return await _exchange(client, asked)
         except TimeoutError:
             return WebAnswer(None, error=f"no answer within {asked.timeout_s:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             return WebAnswer(None, error=printable(_reason(error)))
-
-    async def _exchange(self, asked: Fetch) -> WebAnswer:
-        client = self._client or await self._make()
-        async with client.stream(
-            asked.method,
-            asked.url,
-            headers=list(asked.headers),
-            data=dict(asked.form) if asked.form else None,
-        ) as response:
-            body, is_cut = await _read(response, asked.max_body_bytes)
-            content_type = response.headers.get("content-type", "")
-            return WebAnswer(response.status_code, content_type, body, is_cut)
 
     async def _make(self) -> httpx.AsyncClient:
         async with self._making:
             if self._client is None:
                 self._client = await asyncio.to_thread(_client, self._settings)
         return self._client
+
+
+async def _exchange(client: httpx.AsyncClient, asked: Fetch) -> WebAnswer:
+    async with client.stream(
+        asked.method,
+        asked.url,
+        headers=list(asked.headers),
+        data=dict(asked.form) if asked.form else None,
+    ) as response:
+        body, is_cut = await _read(response, asked.max_body_bytes)
+        content_type = response.headers.get("content-type", "")
+        return WebAnswer(response.status_code, content_type, body, is_cut)
 
 
 def _client(settings: WebhookSettings) -> httpx.AsyncClient:

@@ -131,6 +131,7 @@ class Caller:
         self._outcome = CallOutcome()
         self._said: asyncio.Future[None] | None = None
         self._capture: Capture | None = None
+        self._session: CallSession | None = None
         self._answered_s = 0.0
         self._registrations = 0
         self._registration_id = IdSource().call_id()
@@ -173,6 +174,15 @@ class Caller:
             self._engine.close()
             await self._endpoint.stop(BYE_DEADLINE_S)
         return self._outcome
+
+    def hang_up(self) -> None:
+        """End the call, or give it up while it rings."""
+        if self._session is not None:
+            self._session.hang_up()
+
+    def press(self, digits: str) -> None:
+        """Press keys, once the call is answered."""
+        self._engine.send(SendDigits(LEG, digits))
 
     async def _register(self, expires_s: int) -> bool:
         """Register with the target, or take it back with 0; False when refused."""
@@ -222,9 +232,10 @@ class Caller:
         )
 
     async def _live(self, session: CallSession) -> None:
+        self._session = session
         loop = asyncio.get_running_loop()
         # Ctrl-C hangs up; what was heard until then is told as after any call.
-        loop.add_signal_handler(signal.SIGINT, session.hang_up)
+        loop.add_signal_handler(signal.SIGINT, self.hang_up)
         try:
             await self._follow(session)
         finally:
