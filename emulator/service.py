@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from emulator.bus import Bus
 from emulator.clock import SystemClock
+from emulator.documents import did_you_mean
 from emulator.errors import ConfigError, Problem
 from emulator.events import JsonValue
 from emulator.ids import IdSource
@@ -142,6 +143,7 @@ class Service:
         self.pool = WorkerPool(
             clock=self._clock, on_report=self._on_report, on_lost=self._on_lost
         )
+        self._loaded: LoadedSettings
         self.settings: Settings
         self.flows: FlowCatalogue
         self.warnings: tuple[str, ...] = ()
@@ -207,7 +209,8 @@ class Service:
     def _read_files(self) -> None:
         from emulator.logs import set_up_logging
 
-        self.settings = read_settings(self._options).settings
+        self._loaded = read_settings(self._options)
+        self.settings = self._loaded.settings
         set_up_logging(self.settings.logs.level, self.settings.logs.format)
         self.flows, traps = self._load_flows()
         self.warnings = tuple(map(str, traps))
@@ -228,15 +231,20 @@ class Service:
 
     def _check_numbers(self, flows: FlowCatalogue) -> None:
         names = [flow.flow for flow in flows]
-        unknown = [
-            f"number {number.number} wants flow {number.flow!r}"
-            for number in self.settings.numbers
+        unknown = tuple(
+            self._loaded.problem(
+                ("numbers", index, "flow"),
+                f"number {number.number} wants flow {number.flow!r}"
+                f"{did_you_mean(number.flow, names)}",
+            )
+            for index, number in enumerate(self.settings.numbers)
             if number.flow not in names
-        ]
+        )
         if unknown:
             raise ConfigError(
-                f"{'; '.join(unknown)}; {self.settings.flow.directory} has "
-                f"{', '.join(names)} (settings numbers, flow.directory)"
+                f"{self.settings.flow.directory} has {', '.join(names)} "
+                "(settings numbers, flow.directory)",
+                unknown,
             )
 
     def _bind_http(self) -> socket.socket:

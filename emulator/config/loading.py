@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from emulator.config.crosschecks import SettingPath, contradictions
 from emulator.config.tree import Settings
-from emulator.documents import Document, load_document, validate
+from emulator.documents import Document, format_path, load_document, validate
 from emulator.errors import ConfigError, Problem
 from emulator.events import JsonValue
 from emulator.stream_options import PROFILES as STREAM_PROFILES
@@ -16,6 +17,10 @@ from emulator.stream_options import PROFILES as STREAM_PROFILES
 ENV_PREFIX = "EXOTEL_EMULATOR_"
 # Variables that the emulator hands to others; they are no settings.
 EXPORTED_VARIABLES = frozenset({"EXOTEL_EMULATOR_URL", "EXOTEL_EMULATOR_TOKEN"})
+
+UNUSABLE = "the settings cannot be used"
+# Read the other way round as well: the second may be what was set wrongly.
+_COMPARED = {"media.rtp_port_max": "media.rtp_port_min"}
 
 # A profile is a set of knobs; what a user sets beats it (decisions: two profiles).
 _OWN_PROFILES: Mapping[str, Mapping[str, JsonValue]] = {
@@ -40,6 +45,21 @@ class LoadedSettings:
     settings: Settings
     origins: Mapping[str, str]
 
+    def problem(self, path: SettingPath, message: str) -> Problem:
+        """Return a problem at a setting, or at its nearest ancestor that was given."""
+        for end in range(len(path), 0, -1):
+            origin = self.origins.get(".".join(map(str, path[:end])))
+            if origin is not None:
+                return _problem_at(origin, path, message)
+        return _problem_at("", path, message)
+
+
+def _problem_at(origin: str, path: SettingPath, message: str) -> Problem:
+    file, _, line = origin.rpartition(":")
+    if not line.isdecimal():
+        file, line = origin, "0"
+    return Problem(file, int(line), 1, format_path(path), message)
+
 
 def load_settings(
     *,
@@ -63,7 +83,7 @@ def load_settings(
     data: Any = copy.deepcopy(document.data) if document.data is not None else {}
     if not isinstance(data, dict):
         raise ConfigError(
-            "the settings cannot be used",
+            UNUSABLE,
             (document.problem((), "a mapping of settings was expected"),),
         )
     origins = {
@@ -75,10 +95,18 @@ def load_settings(
     overlay.update(options)
     for path, (origin, value) in overlay.items():
         _put(data, path.split("."), value)
+        for inside in [known for known in origins if known.startswith(f"{path}.")]:
+            del origins[inside]
         origins[path] = origin
     _apply_profile(data, origins)
     merged = replace(document, data=data)
-    return LoadedSettings(_validate(merged, overlay), origins)
+    loaded = LoadedSettings(_validate(merged, overlay), origins)
+    problems = tuple(
+        loaded.problem(*found) for found in contradictions(loaded.settings)
+    )
+    if problems:
+        raise ConfigError(UNUSABLE, problems)
+    return loaded
 
 
 def _validate(
@@ -88,7 +116,7 @@ def _validate(
         return validate(document, Settings)
     except ConfigError as error:
         raise ConfigError(
-            "the settings cannot be used",
+            UNUSABLE,
             tuple(_blame(problem, document, overlay) for problem in error.problems),
         ) from None
 
@@ -100,6 +128,9 @@ def _blame(
 ) -> Problem:
     """Name the variable or option when the bad value did not come from the file."""
     from_file = tuple(problem.path.split(".")) in document.marks
+    other = _COMPARED.get(problem.path)
+    if other is not None and other in overlay and problem.path not in overlay:
+        return replace(problem, file=overlay[other][0], line=0, column=0)
     for path, (origin, _) in overlay.items():
         inside = problem.path == path or problem.path.startswith(
             (f"{path}.", f"{path}[")

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 
-from emulator.config.section import Network, Section
+from emulator.config.section import Network, Section, TelephoneNumber
 
 # What a trunk is called at; names are looked up when it is called.
 _DESTINATION = re.compile(
@@ -33,7 +33,7 @@ class AccountSettings(Section):
 class NumberSettings(Section):
     """One ExoPhone and the flow that answers it."""
 
-    number: str = Field(description="Any spelling: 0…, 91…, +91….")
+    number: TelephoneNumber = Field(description="Any spelling: 0…, 91…, +91….")
     flow: str = Field(description="Name of the flow that answers.")
     voip: bool = Field(
         True, description="A VoIP ExoPhone: custom SIP headers reach the bot."
@@ -45,13 +45,15 @@ class UserSettings(Section):
 
     name: str = Field(description="SIP user name.")
     password: SecretStr = Field(description="SIP password.")
-    number: str | None = Field(None, description="The person's own telephone number.")
+    number: TelephoneNumber | None = Field(
+        None, description="The person's own telephone number."
+    )
 
 
 class TrunkNumberSettings(Section):
     """A number that is mapped to a trunk."""
 
-    number: str = Field(description="An ExoPhone, any spelling.")
+    number: TelephoneNumber = Field(description="An ExoPhone, any spelling.")
     mode: Literal["flow", "pstn"] = Field(
         "pstn",
         description="flow: a call to it runs its flow; pstn: a call from it reaches "

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from emulator.config.telephone import is_number
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 # Tests and demos let the system choose; a phone wants a fixed port.
 ListenPort = Annotated[int, Field(ge=0, le=65535)]
 Network = str
+
+
+def _telephone_number(text: str) -> str:
+    if not is_number(text):
+        raise ValueError(
+            f"{text!r} is no telephone number: 3 to 15 digits, perhaps after a +"
+        )
+    return text
+
+
+TelephoneNumber = Annotated[str, AfterValidator(_telephone_number)]
 
 
 class Section(BaseModel):

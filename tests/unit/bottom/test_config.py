@@ -88,6 +88,75 @@ def test_what_could_not_take_a_call_is_refused(text: str, field: str) -> None:
     assert field in problems(text=text)
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        (
+            "numbers:\n- {number: '0801x', flow: a}",
+            2,
+            ["numbers[0].number", "'0801x' is no telephone number"],
+        ),
+        ("users: [{name: a, password: a, number: '12'}]", 1, ["users[0].number"]),
+        (
+            "trunks:\n- name: a\n  sid: b\n  numbers: [{number: me}]",
+            4,
+            ["trunks[0].numbers[0].number"],
+        ),
+        (
+            (
+                "numbers:\n- {number: '08010000001', flow: a}\n"
+                "- {number: '+91 8010000001', flow: b}"
+            ),
+            3,
+            ["numbers[1].number", "numbers[0]", "spelt '08010000001'"],
+        ),
+        (
+            "users:\n- {name: a, password: a}\n- {name: a, password: b}",
+            3,
+            ["users[1].name: 'a' is that of users[0] already"],
+        ),
+        (
+            (
+                "users:\n- {name: a, password: a, number: '09900000001'}\n"
+                "- {name: b, password: b, number: '919900000001'}"
+            ),
+            3,
+            ["users[1].number"],
+        ),
+        ("trunks:\n- {name: a, sid: x}\n- {name: b, sid: x}", 3, ["trunks[1].sid"]),
+        ("trunks:\n- {name: a, sid: x}\n- {name: a, sid: y}", 3, ["trunks[1].name"]),
+    ],
+)
+def test_parties_are_numbers_and_there_once(
+    text: str, line: int, words: list[str]
+) -> None:
+    report = problems(text=text)
+    assert f"emu.yaml:{line}:" in report
+    for word in words:
+        assert word in report
+
+
+def test_a_number_twice_in_a_variable_is_the_variables_fault() -> None:
+    report = problems(
+        text="numbers:\n- {number: '0801', flow: a}\n- {number: '0802', flow: a}",
+        env={
+            "EXOTEL_EMULATOR_NUMBERS": '[{number: "0801", flow: a}, '
+            '{number: "0801", flow: b}]'
+        },
+    )
+    assert "$EXOTEL_EMULATOR_NUMBERS: numbers[1].number" in report
+    assert "emu.yaml" not in report
+
+
+def test_the_variable_that_breaks_a_range_is_named() -> None:
+    report = problems(
+        text="media:\n  rtp_port_max: 20000\n",
+        env={"EXOTEL_EMULATOR_MEDIA__RTP_PORT_MIN": "30000"},
+    )
+    assert "$EXOTEL_EMULATOR_MEDIA__RTP_PORT_MIN" in report
+    assert "emu.yaml" not in report
+
+
 def test_every_problem_is_reported_with_file_line_and_field() -> None:
     text = "sip:\n  prot: 5060\n  port: 99999\nmedia: {workers: many}\n"
     report = problems(text=text)

@@ -1,0 +1,48 @@
+"""What one entry of the settings says against another: nothing may be there twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from emulator.config.telephone import canonical
+from emulator.config.tree import Settings
+
+SettingPath = tuple[str | int, ...]
+_Found = tuple[SettingPath, str, str]
+
+
+def contradictions(settings: Settings) -> Iterator[tuple[SettingPath, str]]:
+    """Yield the place and the explanation of every entry that repeats another."""
+    yield from _repeated(
+        (("numbers", i, "number"), entry.number, canonical(entry.number))
+        for i, entry in enumerate(settings.numbers)
+    )
+    yield from _repeated(
+        (("users", i, "name"), entry.name, entry.name)
+        for i, entry in enumerate(settings.users)
+    )
+    yield from _repeated(
+        (("users", i, "number"), entry.number, canonical(entry.number))
+        for i, entry in enumerate(settings.users)
+        if entry.number
+    )
+    yield from _repeated(
+        (("trunks", i, "sid"), entry.sid, entry.sid)
+        for i, entry in enumerate(settings.trunks)
+    )
+    yield from _repeated(
+        (("trunks", i, "name"), entry.name, entry.name)
+        for i, entry in enumerate(settings.trunks)
+    )
+
+
+def _repeated(entries: Iterable[_Found]) -> Iterator[tuple[SettingPath, str]]:
+    """Compare entries (place, as written, as compared)."""
+    first: dict[str, tuple[SettingPath, str]] = {}
+    for path, written, key in entries:
+        if key not in first:
+            first[key] = (path, written)
+            continue
+        where, other = first[key]
+        spelt = "" if other == written else f", spelt {other!r} there"
+        yield path, f"{written!r} is that of {where[0]}[{where[1]}] already{spelt}"
