@@ -62,3 +62,7 @@ class IdSource:
     def uint32(self) -> int:
         """Return a random SSRC or first RTP timestamp."""
         return self._random.getrandbits(32)
+
+    def key(self, n_bytes: int) -> bytes:
+        """Return a secret key."""
+        return self._random.getrandbits(8 * n_bytes).to_bytes(n_bytes, "big")

@@ -59,6 +59,7 @@ WORKER_SIDES = {
     "worker.plays": "worker.engine",
     "worker.poller": "worker.engine",
     "worker.report_exchange": "worker.engine",
+    "worker.security": "worker.engine",
     "worker.surroundings": "worker.engine",
     "worker.taps": "worker.engine",
     "worker.udp": "worker.engine",

@@ -78,6 +78,7 @@ class Attempt:
         headers: Beside those that every INVITE has.
         credentials: For a 401 or 407.
         description: The destination, for the timeline.
+        srtp: The SDP offers SRTP.
     """
 
     uri: str
@@ -91,6 +92,7 @@ class Attempt:
     contact_user: str | None = None
     shape: InviteShape = InviteShape()
     description: str = ""
+    srtp: bool = False
 
     def invite(self, sdp: str, ring_timeout_s: float) -> OutgoingInvite:
         """Return the INVITE with our offer."""
@@ -174,6 +176,7 @@ def _ring(
             next_hop=binding.target,
             dialled=binding.dialled,
             description=f"{user.name} at {binding.target}",
+            srtp=user.srtp or settings.media.srtp == "require",
         )
         for binding in bindings
     ]
@@ -231,6 +234,7 @@ def _trunk_attempt(
         contact_user=identity.user,
         shape=trunk_invite.shape_for(settings.account),
         description=f"trunk {trunk.name} at {destination}",
+        srtp=trunk.srtp or settings.media.srtp == "require",
     )
 
 

@@ -76,14 +76,25 @@ class IncomingParty(Party):
     async def _open_media(self) -> str | None:
         """Return our SDP; None when the call had to be refused."""
         try:
-            return await self._media.open(self._invite.sdp)
+            answer = await self._media.open(self._invite.sdp)
+            self._note_open_keys()
+            return answer
         except NegotiationError as error:
-            self.refuse(Refused(488, "codec", f"{error} (media.codecs)"))
+            self.refuse(Refused(488, "codec", f"{error} (media.codecs, media.srtp)"))
         except SdpParseError as error:
             self.refuse(Refused(400, "sdp", str(error)))
         except EmulatorError as error:
             self.refuse(Refused(503, "media", str(error)))
         return None
+
+    def _note_open_keys(self) -> None:
+        transport = self._invite.source.transport
+        if self._media.is_secure and transport != "tls":
+            text = (
+                f"SRTP whose keys came over {transport}: whoever sees the signalling "
+                "can listen; the platform takes SRTP over TLS only"
+            )
+            self._listener.record("note", text=text)
 
     def refuse(self, refused: Refused) -> None:
         """Turn the call away: the response says which rule, value and setting."""

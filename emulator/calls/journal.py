@@ -14,6 +14,11 @@ MAX_TEXT_CHARS = 4096
 _SECRET_HEADER = re.compile(
     r"^((?:proxy-)?authorization\s*:).*$", re.IGNORECASE | re.MULTILINE
 )
+# RFC 4568 and the older k=: whoever has the key can listen.
+_SECRET_SDP = re.compile(
+    r"^(a=crypto:(?:\d{1,9}[ \t]+[A-Z0-9_]{1,32}(?=[ \t]))?|a=key-mgmt:|k=).*$",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 def sip_event(trace: SipTrace) -> Event:
@@ -33,4 +38,5 @@ def message_text(trace: SipTrace) -> str:
     """Return the message as text, credentials hidden, cut to a bounded length."""
     text = trace.message.to_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
     text = _SECRET_HEADER.sub(r"\1 (hidden)", text)
+    text = _SECRET_SDP.sub(r"\1 (hidden)", text)
     return printable(text, keep="\n\t", max_chars=MAX_TEXT_CHARS)

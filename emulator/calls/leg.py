@@ -284,6 +284,7 @@ def _describe(media: MediaParams | None) -> dict[str, JsonValue]:
         "codec": media.codec,
         "ptime_ms": media.ptime_ms,
         "peer": f"{media.remote_ip}:{media.remote_port}",
+        **({"srtp": media.srtp.suite} if media.srtp else {}),
     }
 
 

@@ -6,10 +6,18 @@ where they meet.
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 
 from emulator.calls.leg import Leg
 from emulator.config import MediaSettings
+from emulator.ids import IdSource
+from emulator.sdp.crypto import (
+    KEY_AND_SALT_BYTES,
+    SUITES,
+    AgreedCrypto,
+    LocalCrypto,
+)
 from emulator.sdp.description import format_description, parse_description
 from emulator.sdp.negotiation import (
     AgreedAudio,
@@ -18,7 +26,7 @@ from emulator.sdp.negotiation import (
     make_offer,
     read_answer,
 )
-from emulator.worker.messages import MediaParams
+from emulator.worker.messages import MediaParams, SrtpParams
 
 # Stands in an answer until the worker has opened the real port; never sent.
 _ANY_PORT = 9
@@ -31,10 +39,20 @@ class CallMedia:
         own_ip: The address to tell this peer.
         source_ip: Where its signalling comes from: RTP is accepted from there too. May
             change when a call that we place is answered from elsewhere.
+        offers_srtp: Our own offers ask for SRTP.
+
+    Attributes:
+        is_secure: The last offer and answer agreed on SRTP.
     """
 
     def __init__(
-        self, leg: Leg, settings: MediaSettings, *, own_ip: str, source_ip: str
+        self,
+        leg: Leg,
+        settings: MediaSettings,
+        *,
+        own_ip: str,
+        source_ip: str,
+        offers_srtp: bool = False,
     ) -> None:
         self._leg = leg
         self.source_ip = source_ip
@@ -46,7 +64,9 @@ class CallMedia:
             user="root",
             telephone_event_payload_type=settings.telephone_event_payload_type,
             names_rtcp=True,
+            crypto=_local_crypto(settings.srtp, is_offered=offers_srtp),
         )
+        self.is_secure = False
 
     async def open(self, offer: str | None) -> str:
         """Open the RTP port; return our answer, or our offer if the peer made none.
@@ -99,6 +119,7 @@ class CallMedia:
         Before the first packet of the peer, only an address that its signalling comes
         from is trusted: behind a NAT or in a container the SDP names another.
         """
+        self._keep_to(agreed)
         return MediaParams(
             codec=agreed.codec,
             payload_type=agreed.payload_type,
@@ -110,4 +131,41 @@ class CallMedia:
             send=agreed.direction.sends,
             receive=agreed.direction.receives,
             send_before_latch=agreed.remote_ip == self.source_ip,
+            srtp=srtp_params(agreed.crypto),
         )
+
+    def _keep_to(self, agreed: AgreedAudio) -> None:
+        """Ask for SRTP in later offers of ours when the call has it."""
+        self.is_secure = agreed.crypto is not None
+        crypto = self._local.crypto
+        if crypto is not None and self.is_secure:
+            kept = replace(crypto, is_offered=True)
+            self._local = replace(self._local, crypto=kept)
+
+
+def _local_crypto(policy: str, *, is_offered: bool) -> LocalCrypto | None:
+    if policy == "off":
+        return None
+    return make_local_crypto(
+        IdSource(), is_required=policy == "require", is_offered=is_offered
+    )
+
+
+def make_local_crypto(
+    ids: IdSource, *, is_required: bool = False, is_offered: bool = False
+) -> LocalCrypto:
+    """Return fresh keys of ours."""
+    keys = {suite: ids.key(KEY_AND_SALT_BYTES) for suite in SUITES}
+    return LocalCrypto(keys, is_required, is_offered)
+
+
+def srtp_params(crypto: AgreedCrypto | None) -> SrtpParams | None:
+    """Return the worker's view of the keys."""
+    if crypto is None:
+        return None
+    return SrtpParams(
+        suite=crypto.local.suite,
+        local_key=base64.b64encode(crypto.local.key).decode(),
+        remote_key=base64.b64encode(crypto.remote.key).decode(),
+        remote_mki_bytes=crypto.remote.mki_bytes,
+    )

@@ -132,7 +132,11 @@ class OutgoingParty(Party):
         if self._media is None:
             own_ip = self._phone.advertised_ip_towards(attempt.host)
             self._media = CallMedia(
-                self.leg, self._settings, own_ip=own_ip, source_ip=attempt.host
+                self.leg,
+                self._settings,
+                own_ip=own_ip,
+                source_ip=attempt.host,
+                offers_srtp=attempt.srtp,
             )
             self._offer = await self._media.open(None)
         self._session = self._phone.place_call(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from emulator.calls.media import make_local_crypto, srtp_params
 from emulator.clock import SystemClock
 from emulator.errors import ConfigError, ExitStatus
 from emulator.events import JsonValue
@@ -76,6 +77,7 @@ class CallPlan:
 
     Attributes:
         uri: Request-URI.
+        srtp: Offer SRTP, and nothing else.
         register: Register as this user first, and answer challenges as them.
         wait_s: From the answer to the first word or digit.
         seconds: Hang up so long after the answer; None: when all is said, and a bit.
@@ -85,6 +87,7 @@ class CallPlan:
     caller: str = "caller"
     transport: Transport = "udp"
     codecs: tuple[str, ...] = ("PCMU",)
+    srtp: bool = False
     register: Credentials | None = None
     headers: tuple[tuple[str, str], ...] = ()
     wait_s: float = 0.0
@@ -215,8 +218,12 @@ class Caller:
     def _dial(self) -> CallSession:
         uri = parse_sip_uri(self._plan.uri)
         own_ip = self._endpoint.advertised_ip_towards(uri.host)
+        crypto = make_local_crypto(IdSource(), is_offered=True)
         self._local = LocalAudio(
-            own_ip, self._engine.add_leg(LEG), codecs=self._plan.codecs
+            own_ip,
+            self._engine.add_leg(LEG),
+            codecs=self._plan.codecs,
+            crypto=crypto if self._plan.srtp else None,
         )
         return self._endpoint.place_call(
             OutgoingInvite(
@@ -308,6 +315,7 @@ class Caller:
             ptime_ms=agreed.ptime_ms,
             send_before_latch=True,
             wait_for_peer=False,
+            srtp=srtp_params(agreed.crypto),
         )
         self._engine.send(UpdateLeg(LEG, media))
         self._capture = self._engine.capture(LEG)

@@ -95,6 +95,9 @@ def call(
     codec: Annotated[
         str | None, typer.Option(help="PCMU, PCMA, or both in order of preference.")
     ] = None,
+    srtp: Annotated[
+        bool, typer.Option("--srtp", help="Offer SRTP, and nothing else.")
+    ] = False,
     register: Annotated[
         str | None, typer.Option(help="Register first, as USER or USER:PASSWORD.")
     ] = None,
@@ -138,6 +141,7 @@ def call(
             target=target,
             transport=transport,
             codec=codec,
+            srtp=srtp,
             register=register,
             wait=wait,
             wav=wav,

@@ -48,6 +48,8 @@ class UserSettings(Section):
     number: TelephoneNumber | None = Field(
         None, description="The person's own telephone number."
     )
+    number: str | None = Field(None, description="The person's own telephone number.")
+    srtp: bool = Field(False, description="Calls to the person's phones offer SRTP.")
 
 
 class TrunkNumberSettings(Section):
@@ -94,6 +96,9 @@ class TrunkSettings(Section):
     )
     destinations: tuple[str, ...] = Field(
         (), description="host:port;transport=… to call, tried in order."
+    )
+    srtp: bool = Field(
+        False, description="Calls to the trunk offer SRTP; the platform does over TLS."
     )
     calls_per_minute: int = Field(
         200, ge=1, description="More calls of the trunk get 503."

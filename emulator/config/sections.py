@@ -85,6 +85,11 @@ class MediaSettings(Section):
         96, ge=96, le=127, description="Of digits by RFC 4733 in offers; an answer "
         "takes the offer's.",
     )  # fmt: skip
+    srtp: Literal["off", "accept", "require"] = Field(
+        "accept",
+        description="SRTP with keys in SDP (RFC 4568). accept: whoever offers it gets "
+        "it; require: plain RTP gets 488, and our own offers ask for SRTP.",
+    )
     inband_dtmf: bool = Field(
         False, description="Hear digits in the audio of phones without RFC 4733."
     )

@@ -18,6 +18,7 @@ from emulator.rtp.packet import (
 )
 from emulator.rtp.rtcp import ReceptionReport
 from emulator.rtp.source import ReceptionCounters, Source
+from emulator.rtp.srtp import SrtpOpener
 from emulator.rtp.telephone_event import DigitReceiver, Press
 
 CLOCK_RATE_HZ = 8000
@@ -41,6 +42,7 @@ class RtpReceiver:
     Attributes:
         start, end: Bounds of the payload after ``receive`` returned 0 or more.
         key_is_down: A key was pressed and its release has not been seen.
+        opener: Decrypts each packet first; None: they are plain.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class RtpReceiver:
     ) -> None:
         self.start = self.end = 0
         self.key_is_down = False
+        self.opener: SrtpOpener | None = None
         self._on_press = on_press
         self._digits = DigitReceiver()
         self._source = Source(CLOCK_RATE_HZ)
@@ -59,6 +62,8 @@ class RtpReceiver:
         # Sums over the sources before a change of SSRC.
         self._past = ReceptionCounters()
         self._past_lost = 0
+        # Of the keys before the last change.
+        self._past_forged = self._past_replayed = 0
         self.malformed = self.wrong_payload_type = self.comfort_noise = 0
         self.rtcp = self.ssrc_changes = self.digit_packets = 0
         self.update(payload_type, event_payload_type)
@@ -68,6 +73,18 @@ class RtpReceiver:
         self._payload_type = payload_type
         self._event_payload_type = event_payload_type
 
+    def use_opener(self, opener: SrtpOpener) -> None:
+        """Decrypt with another key from now on."""
+        if self.opener is not None:
+            self._past_forged += self.opener.forged
+            self._past_replayed += self.opener.replayed
+        self.opener = opener
+
+    @property
+    def has_only_forgeries(self) -> bool:
+        """Whether nothing that came so far was encrypted with the peer's key."""
+        return self.opener is not None and self._ssrc is None
+
     def receive(self, packet: bytearray, length: int, now_s: float) -> int:
         """Take one datagram in.
 
@@ -76,6 +93,12 @@ class RtpReceiver:
             to use, at ``start`` to ``end``; else a negative number: ``NOT_RTP``, or
             any other for RTP that is no audio or that comes too late.
         """
+        if self.opener is not None:
+            plain = self.opener.open(bytes(packet[:length]))
+            if plain is None:
+                return NOT_RTP
+            length = len(plain)
+            packet[:length] = plain
         if length <= HEADER_BYTES:
             self.malformed += 1
             return NOT_RTP
@@ -212,4 +235,13 @@ class RtpReceiver:
             "wrong_payload_type": self.wrong_payload_type,
             "comfort_noise": self.comfort_noise,
             "rtcp": self.rtcp,
+            **self._srtp_counters(),
+        }
+
+    def _srtp_counters(self) -> dict[str, int | float]:
+        if self.opener is None:
+            return {}
+        return {
+            "srtp_forged": self._past_forged + self.opener.forged,
+            "srtp_replayed": self._past_replayed + self.opener.replayed,
         }

@@ -37,7 +37,7 @@ class Reporting:
     """
 
     def __init__(self, sender: RtpSender, receiver: RtpReceiver, cname: str) -> None:
-        self.sent = self.received = self.malformed = 0
+        self.sent = self.received = self.malformed = self.forged = 0
         self.round_trip_ms: float | None = None
         self.peer_lost: int | None = None
         self.peer_jitter_ms: float | None = None
@@ -61,14 +61,21 @@ class Reporting:
 
     def compound(self, now_s: float, unix_s: float) -> bytes:
         """Return the next report, SR or RR, with our CNAME."""
-        return pack_compound(self._report(now_s, unix_s))
+        return self._sealed(self._report(now_s, unix_s))
 
     def goodbye(self, now_s: float, unix_s: float) -> bytes:
         """Return the last report of the session."""
-        return pack_compound([*self._report(now_s, unix_s), Goodbye(self._sender.ssrc)])
+        return self._sealed([*self._report(now_s, unix_s), Goodbye(self._sender.ssrc)])
 
     def receive(self, data: bytes, now_s: float, unix_s: float) -> None:
         """Take one datagram of the peer; what is no RTCP is counted."""
+        opener = self._receiver.opener
+        if opener is not None:
+            plain = opener.open_rtcp(data)
+            if plain is None:
+                self.forged += 1
+                return
+            data = plain
         try:
             packets = unpack_compound(data)
         except RtcpParseError:
@@ -84,10 +91,16 @@ class Reporting:
             "sent": self.sent,
             "received": self.received,
             "malformed": self.malformed,
+            "forged": self.forged,
             "round_trip_ms": self.round_trip_ms,
             "peer_lost": self.peer_lost,
             "peer_jitter_ms": self.peer_jitter_ms,
         }
+
+    def _sealed(self, packets: list[RtcpPacket]) -> bytes:
+        compound = pack_compound(packets)
+        sealer = self._sender.sealer
+        return compound if sealer is None else sealer.seal_rtcp(compound)
 
     def _report(self, now_s: float, unix_s: float) -> list[RtcpPacket]:
         self.sent += 1

@@ -10,6 +10,7 @@ from emulator.rtp.packet import (
     SEQUENCE_MASK,
     TIMESTAMP_MASK,
 )
+from emulator.rtp.srtp import SrtpSealer
 from emulator.rtp.telephone_event import EventPacket
 
 _pack_header = FIXED_HEADER.pack_into
@@ -20,6 +21,9 @@ class RtpSender:
 
     Call exactly one of its methods per packet slot: the RTP clock runs with the slots,
     also while nothing is sent, so that a pause on the wire is a pause in time.
+
+    Attributes:
+        sealer: Encrypts each packet; None: they leave plain.
     """
 
     def __init__(
@@ -31,6 +35,7 @@ class RtpSender:
         timestamp: int,
     ) -> None:
         self.ssrc = ssrc
+        self.sealer: SrtpSealer | None = None
         self.packets = 0
         self.payload_bytes = 0
         self._number = number
@@ -51,7 +56,7 @@ class RtpSender:
         """The timestamp of the slot that comes next."""
         return self._timestamp
 
-    def audio(self, frame: bytes | bytearray | memoryview) -> bytearray:
+    def audio(self, frame: bytes | bytearray | memoryview) -> bytes | bytearray:
         """Return the packet of one frame of ``frame_bytes`` G.711 bytes."""
         self._payload[:] = frame
         _pack_header(
@@ -68,6 +73,8 @@ class RtpSender:
         self._timestamp = (self._timestamp + self._frame_bytes) & TIMESTAMP_MASK
         self.packets += 1
         self.payload_bytes += self._frame_bytes
+        if self.sealer is not None:
+            return self.sealer.seal(self._packet)
         return self._packet
 
     def event(self, event: EventPacket, payload_type: int) -> bytes:
@@ -83,7 +90,8 @@ class RtpSender:
         self._timestamp = (self._timestamp + self._frame_bytes) & TIMESTAMP_MASK
         self.packets += 1
         self.payload_bytes += len(event.payload)
-        return header + event.payload
+        packet = header + event.payload
+        return packet if self.sealer is None else self.sealer.seal(packet)
 
     def pause(self) -> None:
         """Let one slot pass without a packet."""

@@ -1,18 +1,26 @@
 """Offer and answer: which codec, address, direction and ptime (RFC 3264).
 
-One audio stream of G.711 with RFC 4733 telephone events. All other sections of an
-offer are answered with port 0. What was agreed on is an ``AgreedAudio``; our own part
-of it is a ``LocalAudio``, which also numbers the versions of our descriptions.
+One audio stream of G.711 with RFC 4733 telephone events, plain or as SRTP. All other
+sections of an offer are answered with port 0. What was agreed on is an ``AgreedAudio``;
+our own part of it is a ``LocalAudio``, which also numbers the versions of our
+descriptions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
 from emulator.errors import NegotiationError
+from emulator.sdp.crypto import (
+    AgreedCrypto,
+    Crypto,
+    LocalCrypto,
+    choose_from_offer,
+    match_answer,
+)
 from emulator.sdp.description import Description, Media, Origin
 
 SAMPLE_RATE_HZ: Final = 8_000
@@ -25,7 +33,10 @@ OWN_EVENTS: Final = "0-15"
 TELEPHONE_EVENT_PAYLOAD_TYPE: Final = 101
 STATIC_PAYLOAD_TYPES: Final = {"PCMU": 0, "PCMA": 8}
 _STATIC_CODECS: Final = {number: name for name, number in STATIC_PAYLOAD_TYPES.items()}
-_PROTOCOLS: Final = frozenset({"RTP/AVP", "RTP/AVPF"})
+_PLAIN: Final = frozenset({"RTP/AVP", "RTP/AVPF"})
+_SECURE: Final = frozenset({"RTP/SAVP", "RTP/SAVPF"})
+# Finds the keys among the crypto lines of a section, or why there are none.
+_Agree = Callable[[list[str], LocalCrypto], tuple[AgreedCrypto | None, list[str]]]
 
 
 class DirectionOfMedia(Enum):
@@ -73,6 +84,7 @@ class LocalAudio:
         user: In ``o=``.
         telephone_event_payload_type: Of our offers.
         names_rtcp: Say ``a=rtcp`` (RFC 3605), although it is the port above RTP's.
+        crypto: Our keys for SRTP; None refuses it.
     """
 
     address: str
@@ -86,6 +98,7 @@ class LocalAudio:
     user: str = "-"
     telephone_event_payload_type: int = TELEPHONE_EVENT_PAYLOAD_TYPE
     names_rtcp: bool = False
+    crypto: LocalCrypto | None = None
 
     def next(self) -> LocalAudio:
         """Return the value for the next, changed description (RFC 3264 §8)."""
@@ -102,6 +115,7 @@ class AgreedAudio:
         ptime_ms: Towards the peer.
         remote_ip, remote_port: Where the peer receives; as it says.
         direction: What we do: ``SENDONLY`` means that we send only.
+        crypto: The keys of both sides; None: plain RTP.
     """
 
     codec: str
@@ -111,13 +125,16 @@ class AgreedAudio:
     remote_ip: str
     remote_port: int
     direction: DirectionOfMedia
+    crypto: AgreedCrypto | None = None
 
 
 def make_offer(local: LocalAudio) -> Description:
-    """Return our offer: every codec of ours, and telephone events."""
+    """Return our offer: every codec of ours, telephone events, and keys if it shall."""
     formats = [(STATIC_PAYLOAD_TYPES[name], name) for name in local.codecs]
     events = local.telephone_event_payload_type
     media = _media(local, formats, events, local.direction)
+    if local.crypto is not None and local.crypto.is_offered:
+        media = _secured(media, "RTP/SAVP", *local.crypto.lines())
     return _describe(local, (media,))
 
 
@@ -132,28 +149,38 @@ def answer_offer(
     Raises:
         NegotiationError: There is none; suggests 488.
     """
+    problems: list[str] = []
     for index, media in enumerate(offer.media):
-        if not _is_candidate(media):
+        codec = _choose(media, local) if _is_candidate(media) else None
+        if codec is None:
             continue
-        codec = _choose(media, local)
-        if codec is not None:
-            return _accept(offer, index, codec, local)
-    raise NegotiationError(_refusal(offer, local))
+        crypto, why_not = _agree_on_crypto(media, local, choose_from_offer)
+        if not why_not:
+            return _accept(offer, index, codec, local, crypto)
+        problems += why_not
+    raise NegotiationError(_refusal(offer, local, problems))
 
 
 def read_answer(answer: Description, local: LocalAudio) -> AgreedAudio:
     """Return what the peer's answer to our offer agreed on.
 
     Raises:
-        NegotiationError: It refuses the stream, or names no codec of ours.
+        NegotiationError: It refuses the stream, or names no codec or key of ours.
     """
+    problems: list[str] = []
+    is_secure = local.crypto is not None and local.crypto.is_offered
     for media in answer.media:
-        if not _is_candidate(media):
+        codec = _choose(media, local) if _is_candidate(media) else None
+        if codec is None:
             continue
-        codec = _choose(media, local)
-        if codec is not None:
-            return _agreed(answer, media, codec, local)
-    raise NegotiationError(_refusal(answer, local))
+        if (media.protocol in _SECURE) != is_secure:
+            problems.append(f"{media.protocol} is not what was offered")
+            continue
+        crypto, why_not = _agree_on_crypto(media, local, match_answer)
+        if not why_not:
+            return _agreed(answer, media, codec, local, crypto)
+        problems += why_not
+    raise NegotiationError(_refusal(answer, local, problems))
 
 
 def is_hold(description: Description) -> bool:
@@ -166,7 +193,20 @@ def is_hold(description: Description) -> bool:
 
 
 def _is_candidate(media: Media) -> bool:
-    return media.kind == "audio" and media.port != 0 and media.protocol in _PROTOCOLS
+    is_rtp = media.protocol in _PLAIN or media.protocol in _SECURE
+    return media.kind == "audio" and media.port != 0 and is_rtp
+
+
+def _agree_on_crypto(
+    media: Media, local: LocalAudio, agree: _Agree
+) -> tuple[AgreedCrypto | None, list[str]]:
+    """Return the keys of a section, None for plain RTP, or why it cannot be."""
+    if media.protocol in _PLAIN:
+        is_refused = local.crypto is not None and local.crypto.is_required
+        return None, ["RTP without SRTP is refused"] if is_refused else []
+    if local.crypto is None:
+        return None, ["SRTP is off"]
+    return agree(media.values("crypto"), local.crypto)
 
 
 def _choose(media: Media, local: LocalAudio) -> tuple[int, str] | None:
@@ -227,17 +267,21 @@ def _telephone_event(media: Media) -> int | None:
 
 
 def _accept(
-    offer: Description, index: int, codec: tuple[int, str], local: LocalAudio
+    offer: Description,
+    index: int,
+    codec: tuple[int, str],
+    local: LocalAudio,
+    crypto: AgreedCrypto | None,
 ) -> tuple[Description, AgreedAudio]:
     chosen = offer.media[index]
-    agreed = _agreed(offer, chosen, codec, local)
+    agreed = _agreed(offer, chosen, codec, local, crypto)
     answer = _media(
         replace(local, ptime_ms=agreed.ptime_ms),
         [codec],
         agreed.telephone_event_payload_type,
         agreed.direction,
-        chosen.protocol,
     )
+    answer = _secured(answer, chosen.protocol, *([crypto.local] if crypto else []))
     sections = tuple(
         answer if i == index else replace(media, port=0, address=None, attributes=())
         for i, media in enumerate(offer.media)
@@ -246,7 +290,11 @@ def _accept(
 
 
 def _agreed(
-    theirs: Description, media: Media, codec: tuple[int, str], local: LocalAudio
+    theirs: Description,
+    media: Media,
+    codec: tuple[int, str],
+    local: LocalAudio,
+    crypto: AgreedCrypto | None,
 ) -> AgreedAudio:
     payload_type, name = codec
     address = theirs.address_of(media)
@@ -264,6 +312,7 @@ def _agreed(
             sends=wanted.sends and local.direction.sends,
             receives=wanted.receives and local.direction.receives,
         ),
+        crypto=crypto,
     )
 
 
@@ -296,7 +345,6 @@ def _media(
     codecs: Sequence[tuple[int, str]],
     telephone_event: int | None,
     direction: DirectionOfMedia,
-    protocol: str = "RTP/AVP",
 ) -> Media:
     formats = [str(number) for number, _ in codecs]
     attributes: list[tuple[str, str | None]] = [
@@ -312,8 +360,13 @@ def _media(
     if local.names_rtcp:
         attributes.append(("rtcp", str(local.port + 1)))
     return Media(
-        "audio", local.port, protocol, tuple(formats), attributes=tuple(attributes)
+        "audio", local.port, "RTP/AVP", tuple(formats), attributes=tuple(attributes)
     )
+
+
+def _secured(media: Media, protocol: str, *lines: Crypto) -> Media:
+    keys = tuple(("crypto", str(line)) for line in lines)
+    return replace(media, protocol=protocol, attributes=(*keys, *media.attributes))
 
 
 def _describe(local: LocalAudio, media: tuple[Media, ...]) -> Description:
@@ -321,11 +374,13 @@ def _describe(local: LocalAudio, media: tuple[Media, ...]) -> Description:
     return Description(origin, media, local.address, name="emulator")
 
 
-def _refusal(theirs: Description, local: LocalAudio) -> str:
+def _refusal(theirs: Description, local: LocalAudio, problems: list[str]) -> str:
     """Say what was there and what would have been needed."""
     sections = [
         f"{m.kind} {m.port} {m.protocol} {' '.join(m.formats)}" for m in theirs.media
     ]
+    if problems:
+        return f"no common transport: {', '.join(problems)}: {'; '.join(sections)}"
     return (
         f"no common codec: we have {', '.join(local.codecs)} over RTP/AVP, "
         f"the peer {'; '.join(sections) or 'no media'}"

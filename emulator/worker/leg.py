@@ -36,6 +36,7 @@ from emulator.worker.messages import (
 )
 from emulator.worker.plays import Plays
 from emulator.worker.report_exchange import ReportExchange
+from emulator.worker.security import Security
 from emulator.worker.surroundings import Surroundings
 from emulator.worker.taps import Tap
 from emulator.worker.udp import MAX_DATAGRAM_BYTES, PeerSocket
@@ -94,6 +95,7 @@ class Leg:
             around.ids.uint16(),
             around.ids.uint32(),
         )
+        self._security = Security(self._sender, self._receiver)
         self.reports = ReportExchange(
             ports.rtcp,
             Reporting(self._sender, self._receiver, f"{leg_id}@emulator"),
@@ -222,6 +224,8 @@ class Leg:
         receiver = self._receiver
         missing = receiver.receive(buffer, length, now_s)
         if missing == NOT_RTP:
+            if receiver.has_only_forgeries:
+                self.socket.release()
             return
         self._heard_s = now_s
         if missing < 0:
@@ -291,6 +295,7 @@ class Leg:
     def _use(self, media: MediaParams, *, moved: bool = True) -> None:
         event_type = media.telephone_event_payload_type
         self._receiver.update(media.payload_type, event_type)
+        self._security.use(media.srtp)
         self._quiet_frame = self.law.quiet(self.ptime_ms * BYTES_PER_MS)
         if media is _UNKNOWN:
             return

@@ -26,6 +26,22 @@ MAX_FRAME_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class SrtpParams:
+    """The keys of one RTP leg (RFC 4568); they are in no ``repr``.
+
+    Attributes:
+        suite: As SDP names it.
+        local_key, remote_key: Base64 of master key and salt of what we send and hear.
+        remote_mki_bytes: Length of the key's name in each packet of the peer; 0: none.
+    """
+
+    suite: str
+    local_key: str = field(repr=False)
+    remote_key: str = field(repr=False)
+    remote_mki_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class MediaParams:
     """What offer and answer agreed on for one RTP leg.
 
@@ -44,6 +60,7 @@ class MediaParams:
         wait_for_peer: Whether prompts wait until the peer is heard, or 250 ms, so that
             their beginning is not lost. False talks at once to a trusted SDP address,
             as a caller does.
+        srtp: Keys when both directions are encrypted; None: plain RTP.
     """
 
     codec: str
@@ -57,6 +74,7 @@ class MediaParams:
     receive: bool = True
     send_before_latch: bool = False
     wait_for_peer: bool = True
+    srtp: SrtpParams | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -430,6 +448,8 @@ def _unpack_body(body: bytes) -> Message:
     if fields.get("media") is not None:
         media = fields["media"]
         media["allowed_source_ips"] = tuple(media["allowed_source_ips"])
+        if media["srtp"] is not None:
+            media["srtp"] = SrtpParams(**media["srtp"])
         fields["media"] = MediaParams(**media)
     if "faults" in fields:
         fields["faults"] = tuple(Fault(**fault) for fault in fields["faults"])

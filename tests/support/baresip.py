@@ -46,11 +46,13 @@ def configure(
     registrar: str | None = None,
     transport: str = "udp",
     password: str | None = None,
+    srtp: bool = False,
 ) -> Path:
     """Write the configuration of a phone that hums; what it hears is saved.
 
     With a ``registrar`` (host:port) it registers, with its name as password unless
     another one is given. Calls go over ``transport``; dial without ``;transport=``.
+    With ``srtp`` it neither makes nor takes a call without it.
     """
     place = directory / "baresip"
     place.mkdir()
@@ -61,6 +63,7 @@ def configure(
         _CONFIG.format(
             source=source, directory=directory, modules=MODULES, transport=transport
         )
+        + ("module srtp.so\n" if srtp else "")
     )
     account = _ACCOUNT.format(
         user=user,
@@ -69,6 +72,8 @@ def configure(
         password=user if password is None else password,
         regint=60 if registrar else 0,
     )
+    if srtp:
+        account = account.rstrip() + ";mediaenc=srtp-mand\n"
     (place / "accounts").write_text(account)
     (place / "contacts").write_text("")
     return place

@@ -150,10 +150,13 @@ class Peer:
         self._sock.sendto(data, self._to)
 
     def receive(self) -> list[RtpPacket]:
+        return [unpack_packet(data) for data in self.receive_bytes()]
+
+    def receive_bytes(self) -> list[bytes]:
         packets = []
         while True:
             try:
-                packets.append(unpack_packet(self._sock.recv(2048)))
+                packets.append(self._sock.recv(2048))
             except BlockingIOError:
                 return packets
 

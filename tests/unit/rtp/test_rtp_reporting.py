@@ -27,7 +27,7 @@ class Side:
     ) -> None:
         """Send frames, of which those of the indices ``lost`` never arrive."""
         for n in range(packets):
-            packet = self.sender.audio(b"\x20" * 160)
+            packet = bytearray(self.sender.audio(b"\x20" * 160))
             if n not in lost:
                 other.receiver.receive(packet, len(packet), n * 0.02)
 
