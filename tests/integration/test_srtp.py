@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from emulator.cli import signals
+from emulator.media.g711 import PCMU
 from tests.support import baresip as phone
-from tests.support.processes import Emulator, run
+from tests.support import tshark
+from tests.support.processes import Emulator, Process, echo_bot, emulator, run
 from tests.support.sipp import of_kind
 
 # Whole processes, in real time.
 pytestmark = pytest.mark.slow
 
+# A loud µ-law code, and its sample value.
+CODE = 0x15
+PCM_OF_CODE = int.from_bytes(PCMU.decode(bytes((CODE,))), "little", signed=True)
+
 
 def assert_hum(place: Path) -> None:
+    """Some second of what came back is the phone's own 440 Hz, and nothing else.
+
+    Not a given one: a busy machine tears holes, of which this test knows nothing.
+    """
     samples, rate_hz = phone.heard(place)
-    tail = samples[-rate_hz - rate_hz // 2 : -rate_hz // 2]
-    fit = signals.fit_tone(tail, rate_hz, 300, 600)
-    assert fit.frequency_hz == pytest.approx(440, rel=0.01)
-    assert fit.snr_db > 20
+    starts = range(rate_hz, len(samples) - rate_hz, rate_hz // 4)
+    fits = [
+        signals.fit_tone(samples[start : start + rate_hz], rate_hz, 300, 600)
+        for start in starts
+    ]
+    best = max(fits, key=lambda fit: fit.snr_db)
+    assert best.frequency_hz == pytest.approx(440, rel=0.01)
+    assert best.snr_db > 20
 
 
 @pytest.mark.parametrize("codec", ["pcmu", "pcma"])
@@ -75,3 +90,77 @@ def test_our_own_caller_over_udp_gets_srtp_and_a_note(
     story = running.timeline(running.finished_call()["sid"])
     notes = " ".join(note["text"] for note in of_kind(story, "note"))
     assert "SRTP whose keys came over udp" in notes
+
+
+def test_an_outsider_sees_no_clear_audio(running: Emulator, workplace: Path) -> None:
+    """The caller says one byte over and over; the echo bot sends it back."""
+    spoken = workplace / "loud.wav"
+    signals.write_wav(spoken, [PCM_OF_CODE] * 8000 * 2, 8000)
+    seen: dict[bool, list[str]] = {}
+    for is_secure in (False, True):
+        with tshark.captured(workplace, "udp portrange 10000-39999") as file:
+            done = run(
+                sys.executable, "-m", "emulator", "call", "08010000002",
+                "--target", f"127.0.0.1:{running.tls_port}", "--transport", "tls",
+                "--api", running.url, "--wav", str(spoken), "--wait", "1",
+                *(["--srtp"] if is_secure else []),
+                cwd=workplace,
+            )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        rows = tshark.fields(
+            file, "rtp.p_type == 0", "rtp.payload", rtp_ports="10000-39999"
+        )
+        seen[is_secure] = [row[0] for row in rows]
+    spoken_hex = f"{CODE:02x}" * 8
+    assert len([text for text in seen[False] if spoken_hex in text]) > 150
+    assert len(seen[True]) > 300
+    assert not [text for text in seen[True] if spoken_hex in text]
+
+
+@pytest.fixture
+def calling(tmp_path: Path) -> Iterator[Emulator]:
+    """An emulator of this test alone that offers SRTP to alice."""
+    config = (
+        "users:\n"
+        "  - {name: alice, password: alice, number: '09900000001', srtp: true}\n"
+    )
+    with echo_bot(tmp_path) as (_, port):
+        url = f"ws://127.0.0.1:{port}/media?sample-rate=8000"
+        with emulator(tmp_path, config=config, env={"ECHO_BOT_URL": url}) as started:
+            yield started
+
+
+def test_a_phone_that_insists_on_srtp_is_called(
+    calling: Emulator, baresip: str, tmp_path: Path
+) -> None:
+    place = phone.configure(
+        tmp_path,
+        user="alice",
+        registrar=f"127.0.0.1:{calling.tls_port}",
+        transport="tls",
+        srtp=True,
+    )
+    ringing = Process(baresip, "-f", str(place), "-t", "14", cwd=tmp_path)
+    try:
+        ringing.wait_for("200 OK|registered successfully")
+        answer = calling.api.post("/calls", json={"to": "09900000001", "flow": "echo"})
+        assert answer.status_code == 201, answer.text
+        ringing.wait()
+    finally:
+        ringing.end()
+    finished = calling.finished_call()
+    assert (finished["status"], finished["ended_by"]) == ("completed", "callee")
+    assert_hum(tmp_path)
+
+
+def test_the_door_says_why_plain_rtp_is_refused(tmp_path: Path) -> None:
+    with emulator(tmp_path, config="media: {srtp: require}") as strict:
+        done = run(
+            sys.executable, "-m", "emulator", "call", "08010000002",
+            "--target", f"127.0.0.1:{strict.sip_port}", "--api", strict.url,
+            cwd=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert "488" in done.stdout
+        assert "RTP without SRTP is refused" in done.stdout
+        assert "media.srtp" in done.stdout

@@ -55,6 +55,33 @@ def test_a_message_on_the_timeline_hides_credentials_and_bad_bytes() -> None:
     assert sip_event(trace(again=True)).data["retransmission"] is True
 
 
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (
+            "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:secret|2^31|1:4",
+            "a=crypto:1 AES_CM_128_HMAC_SHA1_80 (hidden)",
+        ),
+        ("A=CRYPTO:2 F8 inline:x;inline:secret", "A=CRYPTO:2 F8 (hidden)"),
+        ("a=crypto:inline:secret", "a=crypto: (hidden)"),
+        ("k=base64:secret", "k= (hidden)"),
+        ("a=key-mgmt:mikey secret", "a=key-mgmt: (hidden)"),
+    ],
+)
+def test_a_message_on_the_timeline_hides_media_keys(line: str, shown: str) -> None:
+    body = f"v=0\r\n{line}\r\na=sendrecv\r\n"
+    head = MESSAGE.decode("latin-1") % "y"
+    text = head.replace("Content-Length: 0", f"Content-Length: {len(body)}") + body
+    message = parse_message(text.encode("latin-1"))
+    remote = SourceAddress("tls", "127.0.0.1", 5070)
+    seen = SipTrace(
+        Direction.RECEIVED, message.summary, message, remote, 1.0, "1@x", False
+    )
+    told = str(sip_event(seen).data["text"])
+    assert "inline:secret" not in told and f"\n{shown}\n" in told
+    assert "a=sendrecv" in told
+
+
 def test_a_long_message_is_cut_on_the_timeline() -> None:
     assert len(str(sip_event(trace(long=20_000)).data["text"])) == MAX_TEXT_CHARS + 1
 
