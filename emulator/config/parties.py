@@ -48,7 +48,6 @@ class UserSettings(Section):
     number: TelephoneNumber | None = Field(
         None, description="The person's own telephone number."
     )
-    number: str | None = Field(None, description="The person's own telephone number.")
     srtp: bool = Field(False, description="Calls to the person's phones offer SRTP.")
 
 
