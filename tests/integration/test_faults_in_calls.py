@@ -1,0 +1,139 @@
+"""Faults in whole calls: put in force while the emulator runs, seen on timelines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emulator.faults import KINDS
+from tests.support.processes import Emulator, echo_bot, emulator, run
+
+# Whole processes, in real time.
+pytestmark = pytest.mark.slow
+
+DIRECT = "08010000001"
+
+
+@pytest.fixture
+def faulty(at_once: Emulator) -> Iterator[Emulator]:
+    """Yield an emulator whose faults are cleared afterwards."""
+    yield at_once
+    assert at_once.api.delete("/faults").status_code == 204
+
+
+def put(faulty: Emulator, *rules: dict[str, Any], seed: int = 0) -> dict[str, Any]:
+    answer = faulty.api.put("/faults", json={"seed": seed, "rules": list(rules)})
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def call(running: Emulator, cwd: Path, *arguments: str) -> list[dict[str, Any]]:
+    """Place a call of about a second or two; return its timeline."""
+    done = run(
+        sys.executable, "-m", "emulator", "call", DIRECT,
+        "--target", f"127.0.0.1:{running.sip_port}", *(arguments or ("--seconds", "2")),
+        cwd=cwd,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    return running.timeline(running.finished_call()["sid"])
+
+
+def of(story: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [entry["data"] for entry in story if entry["kind"] == kind]
+
+
+def test_every_kind_is_shown_with_what_it_stands_for(faulty: Emulator) -> None:
+    body = faulty.api.get("/faults").json()
+    assert body["rules"] == []
+    shown = {kind["kind"]: kind["stands_for"] for kind in body["kinds"]}
+    assert shown == {kind.name: kind.stands_for for kind in KINDS}
+
+
+def test_a_rule_that_makes_no_sense_is_refused_and_changes_nothing(
+    faulty: Emulator,
+) -> None:
+    put(faulty, {"kind": "no_answer"})
+    for rule in ({"kind": "nonsense"}, {"kind": "drop", "how": "bang"}, 7):
+        answer = faulty.api.put("/faults", json={"rules": [rule]})
+        assert answer.status_code == 422
+        assert answer.json()["error"]["code"] == "bad-request"
+    assert [r["kind"] for r in faulty.api.get("/faults").json()["rules"]] == [
+        "no_answer"
+    ]
+
+
+def test_one_call_meets_its_fault_and_the_next_one_none(
+    faulty: Emulator, workplace: Path
+) -> None:
+    put(faulty, {"kind": "refuse", "status": 503, "calls": 1, "number": DIRECT})
+    story = call(faulty, workplace)
+    (chosen,) = of(story, "fault.chosen")
+    assert chosen["fault"] == "refuse"
+    assert "load balancer" in chosen["stands_for"]
+    assert of(story, "stream.failed")[0]["http_status"] == 503
+    assert of(story, "fault.acted") == [{"fault": "refuse"}]
+    assert of(story, "applet.left")[0]["next"] == "bye"
+    assert faulty.api.get("/faults").json()["rules"][0]["chosen"] == 1
+
+    story = call(faulty, workplace)
+    assert of(story, "fault.chosen") == []
+    assert of(story, "stream.opened")
+
+
+def test_a_drop_ends_the_stream_and_the_flow_goes_on(
+    faulty: Emulator, workplace: Path
+) -> None:
+    put(faulty, {"kind": "drop", "after_s": 0.5, "how": "rst"})
+    story = call(faulty, workplace, "--wait", "5")
+    (closed,) = of(story, "stream.closed")
+    assert (closed["close_code"], closed["closed_first"]) == (1006, "network")
+    assert of(story, "call.ended")[0]["by"] == "platform"
+
+
+@pytest.mark.parametrize("direction", ["from_caller", "to_caller"])
+def test_rtp_is_lost_in_the_direction_that_was_asked_for(
+    faulty: Emulator, workplace: Path, direction: str
+) -> None:
+    put(faulty, {"kind": "rtp", "direction": direction, "loss": 0.5}, seed=3)
+    story = call(faulty, workplace, "--seconds", "3")
+    assert of(story, "fault.chosen")[0]["loss"] == 0.5
+    (stats,) = of(story, "media.stats")
+    received = stats["received"]
+    if direction == "from_caller":
+        assert received["lost"] > 20
+    else:
+        assert received["lost"] == 0
+
+
+def test_a_stream_too_many_is_throttled(tmp_path: Path) -> None:
+    flows = tmp_path / "flows"
+    flows.mkdir()
+    (flows / "direct.yaml").write_text(
+        "flow: direct\napp_id: '1'\nstart: bot\napplets:\n"
+        "  bot: {type: voicebot, url: '${BOT_URL}', next: bye}\n"
+        "  bye: {type: hangup}\n"
+    )
+    config = (
+        "calls: {ring_ms: 0}\nstream: {max_streams: 0}\n"
+        f"flow: {{directory: {flows}}}\n"
+        "faults: {rules: [{kind: latency}]}\n"
+        f'numbers: [{{number: "{DIRECT}", flow: direct}}]\n'
+    )
+    with echo_bot(tmp_path) as (_, port):
+        env = {
+            "BOT_URL": f"ws://127.0.0.1:{port}/media",
+            "EXOTEL_EMULATOR_FLOW__DIRECTORY": str(flows),
+        }
+        with emulator(tmp_path, config=config, env=env) as running:
+            story = call(running, tmp_path)
+    (failed,) = of(story, "stream.failed")
+    assert failed["detailed_status"] == "Streaming_call_throttled"
+    assert failed["status"] == "failed"
+    assert any("stream.max_streams" in note["text"] for note in of(story, "note"))
+    assert of(story, "fault.chosen")[0]["fault"] == "latency"
+    assert "Streaming_call_throttled" in of(story, "call.ended")[0]["reason"]
