@@ -24,19 +24,33 @@ def date_code(at: datetime) -> str:
 
 
 class IdSource:
-    """Makes every identifier; the same seed gives the same sequence."""
+    """Makes every identifier; the same seed gives the same sequence.
 
-    def __init__(self, seed: int | None = None) -> None:
+    Args:
+        sid_style: ``dated``, or ``prefixed`` as in the manuals' samples.
+    """
+
+    def __init__(self, seed: int | None = None, *, sid_style: str = "dated") -> None:
         self._random = (
             random.Random(seed) if seed is not None else (random.SystemRandom())
         )
+        self._is_prefixed = sid_style == "prefixed"
 
     def hex(self, digits: int) -> str:
         """Return ``digits`` random lowercase hex digits."""
         return f"{self._random.getrandbits(4 * digits):0{digits}x}"
 
     def sid(self, at: datetime) -> str:
-        """Return a call or stream SID (32 characters) for the instant ``at``."""
+        """Return a call SID for the instant ``at``: 32 characters, or CA and 32."""
+        return self._sid("CA", at)
+
+    def stream_sid(self, at: datetime) -> str:
+        """Return a stream SID for the instant ``at``: 32 characters, or MZ and 32."""
+        return self._sid("MZ", at)
+
+    def _sid(self, prefix: str, at: datetime) -> str:
+        if self._is_prefixed:
+            return prefix + self.hex(32)
         return self.hex(28) + date_code(at)
 
     def tag(self) -> str:

@@ -288,7 +288,7 @@ class Service:
         services = CallServices(
             settings=self.settings,
             clock=self._clock,
-            ids=IdSource(),
+            ids=IdSource(sid_style=self.settings.stream.sid_style),
             workers=self.pool,
             speech=self.speech,
             phone=self.endpoint,

@@ -121,6 +121,23 @@ class StreamOptions:
         "documented", "streaming spec §1.4",
         unit="characters", minimum=0, maximum=100_000,
     )  # fmt: skip
+    codec: Literal["pcm_s16le", "mulaw"] = _knob(
+        "pcm_s16le",
+        "Audio of applets that name no codec of their own, both ways.",
+        "verified", "streaming spec §2.4", choices=("pcm_s16le", "mulaw"),
+    )  # fmt: skip
+    number_format: Literal["local", "e164"] = _knob(
+        "local",
+        "Indian numbers in start.from and start.to: 09900000000, as captured, or "
+        "+919900000000, as the manuals print them.",
+        "verified", "streaming spec §2.3", choices=("local", "e164"),
+    )  # fmt: skip
+    sid_style: Literal["dated", "prefixed"] = _knob(
+        "dated",
+        "Call and stream SIDs: 28 hex digits and the date, as captured, or MZ and CA "
+        "before 32 hex digits, as in the manuals' samples.",
+        "verified", "streaming spec §2.12", choices=("dated", "prefixed"),
+    )  # fmt: skip
     timestamp_origin: int = _knob(
         0,
         "media.timestamp of the first chunk.",
@@ -308,6 +325,7 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
         "omit_empty_custom_parameters": False,
         "custom_params_max": 3,
         "custom_params_max_chars": 256,
+        "number_format": "e164",
         "accept_camel_case": False,
         "bot_stop": "ignore",
         "close_mode": "normal",

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
         custom_params_max: int = 25
         custom_params_max_chars: int = 800
         max_streams: int = 100
+        codec: str = "pcm_s16le"
+        sid_style: str = "dated"
 
 else:
     StreamSettings = _stream_settings()

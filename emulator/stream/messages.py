@@ -7,6 +7,7 @@ structure, numbers as strings, Go's escapes. The platform's spellings live here 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import orjson
@@ -16,6 +17,9 @@ from emulator.stream.interface import StreamRequest
 from emulator.stream_options import StreamOptions
 
 CONNECTED = b'{"event":"connected"}'
+
+# An Indian number as the platform writes it: 0 and ten national digits.
+_LOCAL_NUMBER = re.compile("0[0-9]{10}")
 
 # What Go's encoding/json escapes inside strings beside what JSON demands. None of
 # these characters occurs in the syntax, so replacing in the finished text is safe.
@@ -67,8 +71,8 @@ def start_body(
         "stream_sid": request.stream_sid,
         "call_sid": request.call_sid,
         "account_sid": request.account_sid,
-        "from": request.from_,
-        "to": request.to,
+        "from": _number(request.from_, options),
+        "to": _number(request.to, options),
     }
     if custom_parameters or not options.omit_empty_custom_parameters:
         names = sorted(custom_parameters, key=_byte_order)
@@ -79,6 +83,13 @@ def start_body(
         "bit_rate": _bit_rate(sample_rate_hz, options),
     }
     return body
+
+
+def _number(text: str, options: StreamOptions) -> str:
+    """Return a party as ``number_format`` spells it; SIP names stay as they are."""
+    if options.number_format == "e164" and _LOCAL_NUMBER.fullmatch(text):
+        return f"+91{text[1:]}"
+    return text
 
 
 def _byte_order(name: str) -> bytes:
