@@ -132,6 +132,10 @@ class Leg:
                 self._workers.send(_impair(self.leg_id, fault))
         return port
 
+    def has_fault(self, kind: str) -> bool:
+        """Tell whether this was chosen to go wrong with the call."""
+        return any(fault.kind == kind for fault in self.faults)
+
     def start(self) -> None:
         """Let packets flow: the call is answered."""
         self._workers.send(StartLeg(self.leg_id))

@@ -86,11 +86,6 @@ class WebhookSettings(Section):
         le=100 * 1024 * 1024,
         description="A larger file behind an audio URL is not played (assumed).",
     )
-    deliver_twice: bool = Field(
-        False,
-        description="Send each Passthru a second time; its answer counts for nothing. "
-        "The manual asks handlers to expect repeats.",
-    )
 
 
 class QuirkSettings(Section):

@@ -283,7 +283,7 @@ KINDS: tuple[FaultKind, ...] = (
     FaultKind(
         "webhook_twice",
         Layer.WEBHOOK,
-        "Each request of the flow to the customer's web server is sent twice.",
+        "Each Passthru is sent twice; the answer to the second counts for nothing.",
         "An answer that is lost on its way, after which the client tries again: "
         "handlers are told to expect repeats, by CallSid.",
     ),

@@ -11,6 +11,7 @@ import pytest
 
 from emulator.faults import KINDS
 from tests.support.processes import Emulator, echo_bot, emulator, run
+from tests.support.webhooks import Reply, webhook_server
 
 # Whole processes, in real time.
 pytestmark = pytest.mark.slow
@@ -110,30 +111,65 @@ def test_rtp_is_lost_in_the_direction_that_was_asked_for(
         assert received["lost"] == 0
 
 
-def test_a_stream_too_many_is_throttled(tmp_path: Path) -> None:
-    flows = tmp_path / "flows"
+TOLD = """\
+flow: told
+app_id: "1"
+start: bot
+applets:
+  bot: {type: voicebot, url: "${BOT_URL}", next: tell}
+  tell: {type: passthru, url: "${TELL_URL}", on_ok: bye, on_other: bye}
+  bye: {type: hangup}
+"""
+
+
+def told_call(
+    directory: Path, settings: str, bot_url: str
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Place a call on a Voicebot with a Passthru behind it; return what both say."""
+    flows = directory / "flows"
     flows.mkdir()
-    (flows / "direct.yaml").write_text(
-        "flow: direct\napp_id: '1'\nstart: bot\napplets:\n"
-        "  bot: {type: voicebot, url: '${BOT_URL}', next: bye}\n"
-        "  bye: {type: hangup}\n"
-    )
+    (flows / "told.yaml").write_text(TOLD)
     config = (
-        "calls: {ring_ms: 0}\nstream: {max_streams: 0}\n"
-        f"flow: {{directory: {flows}}}\n"
-        "faults: {rules: [{kind: latency}]}\n"
-        f'numbers: [{{number: "{DIRECT}", flow: direct}}]\n'
+        f"calls: {{ring_ms: 0}}\n{settings}\n"
+        f'numbers: [{{number: "{DIRECT}", flow: told}}]\n'
     )
-    with echo_bot(tmp_path) as (_, port):
+    with webhook_server() as server:
+        server.on("/tell", Reply(200))
         env = {
-            "BOT_URL": f"ws://127.0.0.1:{port}/media",
+            "BOT_URL": bot_url,
+            "TELL_URL": f"{server.url}/tell",
             "EXOTEL_EMULATOR_FLOW__DIRECTORY": str(flows),
         }
-        with emulator(tmp_path, config=config, env=env) as running:
-            story = call(running, tmp_path)
+        with emulator(directory, config=config, env=env) as running:
+            story = call(running, directory, "--wait", "5")
+        return story, [asked.parameters for asked in server.asked("/tell")]
+
+
+def test_a_stream_too_many_is_throttled_and_passthru_is_told(tmp_path: Path) -> None:
+    with echo_bot(tmp_path) as (_, port):
+        story, told = told_call(
+            tmp_path, "stream: {max_streams: 0}", f"ws://127.0.0.1:{port}/media"
+        )
     (failed,) = of(story, "stream.failed")
     assert failed["detailed_status"] == "Streaming_call_throttled"
-    assert failed["status"] == "failed"
     assert any("stream.max_streams" in note["text"] for note in of(story, "note"))
-    assert of(story, "fault.chosen")[0]["fault"] == "latency"
-    assert "Streaming_call_throttled" in of(story, "call.ended")[0]["reason"]
+    (asked,) = told
+    assert asked["Stream[Status]"] == "failed"
+    assert asked["Stream[DetailedStatus]"] == "Streaming_call_throttled"
+    assert asked["Stream[DisconnectedBy]"] == "NA"
+    assert asked["Stream[Duration]"] == "0"
+
+
+def test_a_webhook_that_comes_twice_is_the_same_twice(tmp_path: Path) -> None:
+    story, told = told_call(
+        tmp_path, "faults: {rules: [{kind: webhook_twice}]}", "ws://127.0.0.1:1/media"
+    )
+    assert of(story, "fault.chosen")[0]["fault"] == "webhook_twice"
+    assert of(story, "fault.acted") == [{"fault": "webhook_twice"}]
+    first, second = told
+    assert first["Stream[Error]"] == (
+        "3009 failed to establish ws conn dial tcp 127.0.0.1:1: "
+        "connect: connection refused"
+    )
+    assert first == second
+    assert len(of(story, "webhook.sent")) == 2

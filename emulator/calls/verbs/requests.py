@@ -7,7 +7,8 @@ from emulator.flow.ports import Capability, Fetch, FetchResult
 
 
 async def _fetch(stage: Stage, verb: Fetch) -> FetchResult:
-    if verb.purpose == "passthru" and stage.services.settings.webhooks.deliver_twice:
+    if verb.purpose == "passthru" and stage.leg.has_fault("webhook_twice"):
+        stage.listener.record("fault.acted", fault="webhook_twice")
         stage.beside.create_task(_send(stage, verb))
     if not verb.is_awaited:
         stage.beside.create_task(_send(stage, verb))

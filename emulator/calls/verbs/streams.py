@@ -58,7 +58,7 @@ def _command(
     services, context = stage.services, stage.context
     return worker.OpenStream(
         leg_id=stage.leg.leg_id,
-        stream_sid=services.ids.sid(services.clock.utc()),
+        stream_sid=services.ids.stream_sid(services.clock.utc()),
         call_sid=context.call_sid,
         account_sid=services.settings.account.sid,
         url=verb.url,
@@ -66,7 +66,7 @@ def _command(
         to=context.to,
         custom_parameters=verb.custom_parameters,
         sample_rate_hz=verb.sample_rate_hz,
-        codec=verb.codec or "pcm_s16le",
+        codec=verb.codec or services.settings.stream.codec,
         two_way=two_way,
         options=services.settings.stream.model_dump(),
     )
