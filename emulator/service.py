@@ -350,7 +350,7 @@ class Service:
         self._stack.push_async_callback(self.endpoint.stop, deadline_s)
 
     def _sip_options(self) -> SipOptions:
-        from emulator.sip.options import SipOptions, TlsOptions
+        from emulator.sip.options import SipLimits, SipOptions, TlsOptions
 
         sip = self.settings.sip
         return SipOptions(
@@ -364,6 +364,7 @@ class Service:
             },
             realm=SIP_REALM,
             digest_algorithms=sip.digest_algorithms,
+            limits=SipLimits(max_udp_request_bytes=sip.max_udp_request_bytes),
             tls=TlsOptions(
                 port=sip.tls_port,
                 certificate=Path(sip.tls_certificate) if sip.tls_certificate else None,

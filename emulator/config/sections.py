@@ -26,6 +26,13 @@ class SipSettings(Section):
     strict_transport: bool = Field(
         False, description="403 to calls over UDP, which the trunk manuals exclude."
     )
+    max_udp_request_bytes: int = Field(
+        1300,
+        ge=500,
+        le=65_535,
+        description="A larger request goes over TCP first where the destination names "
+        "no transport (RFC 3261 §18.1.1), by UDP if that is refused.",
+    )
     tls_certificate: str | None = Field(
         None, description="PEM file; unset: a self-signed one is made at first start."
     )

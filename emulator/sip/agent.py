@@ -33,6 +33,7 @@ from emulator.sip.message import Message, Request, Response
 from emulator.sip.nat import advertised_ip, observed_target, target_of_uri
 from emulator.sip.options import OwnNetworks, SipOptions
 from emulator.sip.outside import OutsideRequests
+from emulator.sip.oversize import OversizeRequests
 from emulator.sip.party import METHODS, LocalParty, Reply, tolerant_response
 from emulator.sip.registrar import Binding
 from emulator.sip.request import RequestUsage
@@ -82,6 +83,7 @@ class UserAgent:
             options.keepalive_s,
         )
         self._layer = TransactionLayer(options.timers)
+        self._oversize = OversizeRequests(options.limits.max_udp_request_bytes)
         self._sessions: dict[int, InviteSession] = {}
         self._dialogs: dict[DialogId, InviteSession] = {}
         self._dialogs_of: dict[int, set[DialogId]] = {}
@@ -190,7 +192,14 @@ class UserAgent:
 
     def transport_failed(self, key: TransactionId, reason: str) -> list[Effect]:
         """A message of a transaction could not be sent."""
-        return self._carry(self._layer.transport_failed(key, reason))
+        outcomes = self._layer.transport_failed(key, reason)
+        smaller = self._oversize.take_back(key)
+        if smaller is None:
+            return self._carry(outcomes)
+        # Nobody hears of the failure: the same transaction begins anew by UDP.
+        stopped = [outcome for outcome in outcomes if isinstance(outcome, ClearTimer)]
+        _, started = self._layer.send_request(*smaller)
+        return self._carry([*stopped, *started])
 
     def place_call(
         self, outgoing: OutgoingInvite
@@ -259,6 +268,7 @@ class UserAgent:
                     effects += self._transaction_failed(key, reason, timed_out)
                 case TransactionEnded(key):
                     self._users.pop(key, None)
+                    self._oversize.forget(key)
         return effects
 
     def _request_arrived(
@@ -386,7 +396,7 @@ class UserAgent:
     def _start_request(
         self, user: TransactionUser | None, request: Request, target: Target
     ) -> list[Effect]:
-        key, outcomes = self._layer.send_request(request, target)
+        key, outcomes = self._layer.send_request(*self._oversize.place(request, target))
         if user is not None:
             self._users[key] = user
         return self._carry(outcomes)

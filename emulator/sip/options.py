@@ -19,6 +19,8 @@ class SipLimits:
     Attributes:
         max_message_bytes: A UDP datagram cannot be longer; on streams the connection
             is closed beyond it.
+        max_udp_request_bytes: Larger requests of ours try TCP first where the URI
+            leaves the transport open; RFC 3261 §18.1.1 says 1300.
         max_headers: Header fields of one message; real ones have below 60.
         max_transactions: Open at once. At 400 calls/s, four transactions a call and
             32 s of lingering, 51,200 are open; beyond, requests get 503.
@@ -33,6 +35,7 @@ class SipLimits:
     """
 
     max_message_bytes: int = 65_535
+    max_udp_request_bytes: int = 1_300
     max_headers: int = 256
     max_transactions: int = 100_000
     max_dialogs: int = 10_000

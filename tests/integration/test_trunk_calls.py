@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import md5, sha256
@@ -38,14 +39,16 @@ trunks:
 
 
 @contextmanager
-def calling(directory: Path, *destinations: str) -> Iterator[Emulator]:
+def calling(
+    directory: Path, *destinations: str, env: dict[str, str] | None = None
+) -> Iterator[Emulator]:
     """Run an emulator whose only trunk is at ``destinations``."""
     (directory / "flows").mkdir()
     (directory / "flows" / "brief.yaml").write_text(FLOW)
     quoted = ", ".join(f'"{destination}"' for destination in destinations)
     config = CONFIG.format(destinations=quoted)
-    env = {"EXOTEL_EMULATOR_FLOW__DIRECTORY": str(directory / "flows")}
-    with emulator(directory, config=config, env=env) as running:
+    flows = {"EXOTEL_EMULATOR_FLOW__DIRECTORY": str(directory / "flows")}
+    with emulator(directory, config=config, env={**flows, **(env or {})}) as running:
         yield running
 
 
@@ -291,3 +294,73 @@ def test_a_dead_trunk_fails_the_call(tmp_path: Path) -> None:
         place(running)
         finished = running.finished_call()
     assert (finished["status"], finished["cause"]) == ("failed", "dial-failed")
+
+
+@pytest.mark.parametrize("listens", ["tcp", "udp"])
+def test_a_large_invite_goes_over_tcp_or_where_that_is_refused_by_udp(
+    tmp_path: Path, listens: str
+) -> None:
+    """The destination leaves the transport open (RFC 3261 §18.1.1)."""
+    env = {"EXOTEL_EMULATOR_SIP__MAX_UDP_REQUEST_BYTES": "500"}
+    with (
+        peer_on(listens, tmp_path) as peer,
+        calling(tmp_path, f"127.0.0.1:{peer.port}", env=env) as running,
+    ):
+        place(running)
+        finished = running.finished_call()
+        (invite,) = peer.wait_for("INVITE")
+    assert finished["status"] == "completed"
+    assert invite["Via"].startswith(f"SIP/2.0/{listens.upper()} ")
+    assert ";transport=" not in invite.first_line
+    # What a destination without a transport is told holds for both.
+    assert ";transport=" not in invite["Contact"]
+
+
+def register(running: Emulator, user: str, contact: str) -> None:
+    """Register by UDP from a port that is closed at once."""
+    uri = f"sip:127.0.0.1:{running.sip_port}"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.settimeout(5)
+        credentials = ""
+        for cseq, expected in ((1, "401"), (2, "200")):
+            lines = [
+                f"REGISTER {uri} SIP/2.0",
+                (
+                    f"Via: SIP/2.0/UDP 127.0.0.1:{sock.getsockname()[1]};rport"
+                    f";branch=z9hG4bKr{cseq}"
+                ),
+                f"From: <sip:{user}@127.0.0.1>;tag=r",
+                f"To: <sip:{user}@127.0.0.1>",
+                "Call-ID: registration",
+                f"CSeq: {cseq} REGISTER",
+                f"Contact: <{contact}>",
+                *([credentials] if credentials else []),
+            ]
+            text = "\r\n".join([*lines, "Content-Length: 0", "", ""])
+            sock.sendto(text.encode(), ("127.0.0.1", running.sip_port))
+            reply = Message(sock.recv(4096).decode())
+            assert reply.first_line.startswith(f"SIP/2.0 {expected}"), reply.text
+            if expected == "401":
+                challenge = reply["WWW-Authenticate"]
+                realm = parameter(challenge, "realm")
+                nonce = parameter(challenge, "nonce")
+                first = digest(f"{user}:{realm}:{user}", "MD5")
+                second = digest(f"REGISTER:{uri}", "MD5")
+                response = digest(f"{first}:{nonce}:{second}", "MD5")
+                credentials = (
+                    f'Authorization: Digest username="{user}", realm="{realm}", '
+                    f'nonce="{nonce}", uri="{uri}", response="{response}"'
+                )
+
+
+def test_a_phone_that_registers_from_another_port_than_it_listens_on_rings(
+    tmp_path: Path,
+) -> None:
+    with peer_on("udp", tmp_path) as phone, calling(tmp_path) as running:
+        register(running, "alice", f"sip:alice@127.0.0.1:{phone.port}")
+        place(running, to="user:alice")
+        finished = running.finished_call()
+        (invite,) = phone.wait_for("INVITE")
+    assert finished["status"] == "completed"
+    assert invite.first_line == f"INVITE sip:alice@127.0.0.1:{phone.port} SIP/2.0"
