@@ -39,10 +39,13 @@ from emulator.worker.messages import (
     RemoveLeg,
     SendDigits,
     StartLeg,
+    StartRecording,
     StopPlay,
+    StopRecording,
     UpdateLeg,
 )
 from emulator.worker.poller import make_poller
+from emulator.worker.recordings import Recordings
 from emulator.worker.surroundings import EngineOptions, Surroundings
 from emulator.worker.ticker import TICK_MS
 from emulator.worker.udp import MAX_DATAGRAM_BYTES
@@ -105,6 +108,7 @@ class Engine:
         self._next_check_s = 0.0
         self.stalls = 0
         self._backlog: deque[Joint] = deque()
+        self._recordings = Recordings(around, on_ended=self._report_removed)
         self._buffer = bytearray(MAX_DATAGRAM_BYTES)
         self._view = memoryview(self._buffer)
         self._handlers: Mapping[type, Callable[..., None]] = {
@@ -119,6 +123,8 @@ class Engine:
             Impair: self._impair,
             OpenStream: self._open_stream,
             CloseStream: self._close_stream,
+            StartRecording: self._start_recording,
+            StopRecording: self._stop_recording,
         }
 
     @property
@@ -226,6 +232,7 @@ class Engine:
         self._next_check_s = now_s + CHECK_INTERVAL_S
         for leg in list(self._legs.values()):
             leg.check(now_s)
+        self._recordings.check(now_s)
         for closing in list(self._closing.values()):
             if now_s >= closing.deadline_s:
                 for joint in closing.leg.joints:
@@ -275,8 +282,9 @@ class Engine:
         self._report_removed(leg)
 
     def _report_removed(self, leg: Leg) -> None:
-        """Report a removed leg once its last stream has ended."""
-        if not leg.joints and leg.leg_id in self._closing:
+        """Report a removed leg once its last stream and recording have ended."""
+        is_done = not leg.joints and not self._recordings.are_of(leg)
+        if is_done and leg.leg_id in self._closing:
             del self._closing[leg.leg_id]
             self._around.report(LegRemoved(leg.leg_id, leg.stats()))
 
@@ -385,6 +393,14 @@ class Engine:
         if joint not in self._backlog:
             self._backlog.append(joint)
             self._wake()
+
+    # -- recordings ---------------------------------------------------------------
+
+    def _start_recording(self, command: StartRecording) -> None:
+        self._recordings.start(command, self._legs.get(command.leg_id))
+
+    def _stop_recording(self, command: StopRecording) -> None:
+        self._recordings.stop(command.recording_id)
 
 
 def make_options(fields: Mapping[str, JsonValue]) -> EngineOptions:

@@ -195,6 +195,11 @@ class Leg:
         for tap in taps:
             tap.closed()
 
+    @property
+    def key_is_down(self) -> bool:
+        """The peer holds a key (RFC 4733)."""
+        return self._receiver.key_is_down
+
     def _wire(self) -> None:
         """Tell the per-packet path who listens; silence counts from now at most."""
         if not self._heard_by:

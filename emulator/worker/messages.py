@@ -23,6 +23,8 @@ from emulator.faults import Fault
 _LENGTH = struct.Struct("!I")
 # A command or report is small; a length beyond this means that the link is corrupt.
 MAX_FRAME_BYTES = 1 << 20
+# As long as a call may last (``TimeLimit`` of Calls/connect).
+MAX_RECORDING_S = 14_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +257,7 @@ class StartRecording:
             heard right.
         parties: ``both``, or ``caller`` for what the party said alone.
         hide_digits: Put silence where keys are heard (``encrypt_dtmf``).
+        max_s: Where it ends by itself.
     """
 
     leg_id: str
@@ -264,6 +267,7 @@ class StartRecording:
     channels: str = "single"
     parties: str = "both"
     hide_digits: bool = False
+    max_s: float = MAX_RECORDING_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,7 +400,8 @@ class StreamEnded:
 class RecordingEnded:
     """A recording's file is complete, or could not be written.
 
-    ``error`` says why not, else None.
+    ``error`` says why not, else None. ``dropped_ms`` of the duration are silence,
+    because the disk was too slow.
     """
 
     leg_id: str
@@ -405,6 +410,7 @@ class RecordingEnded:
     duration_ms: int
     size_bytes: int
     error: str | None = None
+    dropped_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
