@@ -36,6 +36,8 @@ EVENT_KINDS: Mapping[str, str] = {
     "webhook.sent": "a request to a customer's server: purpose, method and URL",
     "webhook.answered": "its answer, or why there is none, and how long it took",
     "message.sent": "an SMS or email was put into the outbox",
+    "recording.started": "a leg is being recorded: format, channels and URL",
+    "recording.ended": "a recording is complete: its length, or why there is none",
     "digit": "the caller pressed a key",
     "stream.connecting": "the bot's WebSocket is being dialled",
     "stream.opened": "the WebSocket handshake with the bot succeeded",

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     import socket
 
     from emulator.api.server import HttpServer
+    from emulator.calls.captures import Captures
     from emulator.calls.manager import CallManager
     from emulator.calls.outbox import Outbox
+    from emulator.calls.recordings import Recordings
     from emulator.config import LoadedSettings, Settings
     from emulator.faults import FaultBook
     from emulator.flow.catalogue import FlowCatalogue, FlowFile
@@ -151,6 +153,8 @@ class Service:
         self.http: HttpServer
         self.endpoint: SipEndpoint
         self.speech: SpeechCache
+        self.recordings: Recordings
+        self.captures: Captures
         self.faults: FaultBook
         self.outbox: Outbox
         self.token: str | None = None
@@ -173,7 +177,7 @@ class Service:
             http_socket = self._bind_http()
             self._configure_pool()
             self._build_endpoint()
-            self._build_calls()
+            self._build_calls(http_socket)
             await self._start_http(http_socket)
             await self.pool.ready()
             await self._start_sip()
@@ -264,12 +268,14 @@ class Service:
             options=engine_options(self.settings),
         )
 
-    def _build_calls(self) -> None:
+    def _build_calls(self, http_socket: socket.socket) -> None:
         from emulator.calls.audio_urls import AudioUrls
+        from emulator.calls.captures import Captures
         from emulator.calls.doorkeeper import Doorkeeper
         from emulator.calls.manager import CallManager
         from emulator.calls.numbers import canonical
         from emulator.calls.outbox import Outbox
+        from emulator.calls.recordings import Recordings
         from emulator.calls.services import CallServices
         from emulator.calls.streams import StreamLimit
         from emulator.calls.webhooks import Webhooks
@@ -285,6 +291,15 @@ class Service:
         webhooks = Webhooks(self.settings.webhooks)
         self._stack.push_async_callback(webhooks.close)
         self.outbox = Outbox(self.settings.flow.outbox_max_messages)
+        self.captures = Captures(data, self.settings.media)
+        self.captures.clean()
+        self._stack.callback(self.captures.close)
+        self.recordings = Recordings(
+            data,
+            self.settings.account.sid,
+            self.settings.recordings,
+            own_url=self._own_url(http_socket),
+        )
         services = CallServices(
             settings=self.settings,
             clock=self._clock,
@@ -294,6 +309,8 @@ class Service:
             phone=self.endpoint,
             streams=StreamLimit(self.settings.stream.max_streams),
             faults=self.faults,
+            recordings=self.recordings,
+            captures=self.captures,
             announce=bus.publish,
             webhooks=webhooks,
             audio_urls=AudioUrls(webhooks, data / "audio", self.settings),
@@ -325,6 +342,13 @@ class Service:
     async def _end_rendering(self) -> None:
         self._rendering.cancel()
         await asyncio.gather(self._rendering, return_exceptions=True)
+
+    def _own_url(self, http_socket: socket.socket) -> str:
+        """Return where this machine reaches the HTTP listener."""
+        ip, port = http_socket.getsockname()[:2]
+        if ipaddress.ip_address(ip).is_unspecified:
+            ip = "::1" if ":" in ip else "127.0.0.1"
+        return f"http://[{ip}]:{port}" if ":" in ip else f"http://{ip}:{port}"
 
     async def _render_speech(self) -> None:
         """Speak the flows' texts beforehand; a call waits only for what is missing."""

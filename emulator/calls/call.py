@@ -287,6 +287,7 @@ class Call:
         if await party.establish() and self.ending is None:
             self._note_answer()
             self.leg.start()
+            self._services.captures.begin(self.leg, self.sid)
             await self._run_flow(flow, sip_parameters)
 
     def _note_answer(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol, TypedDict, TypeVar, Unpack
 
@@ -29,11 +29,14 @@ from emulator.worker.messages import (
     OpenStream,
     Play,
     PlayEnded,
+    RecordingEnded,
     RemoveLeg,
     Report,
     RtpSilent,
     StartLeg,
+    StartRecording,
     StopPlay,
+    StopRecording,
     StreamEnded,
     UpdateLeg,
 )
@@ -112,10 +115,16 @@ class Leg:
         self._listener = listener
         self._plays: dict[str, asyncio.Future[PlayEnded]] = {}
         self._streams: dict[str, asyncio.Future[StreamEnded]] = {}
+        self._recordings: dict[str, Callable[[RecordingEnded], None]] = {}
         self._removed: asyncio.Future[LegRemoved] | None = None
         self._is_open = False
         self._next_play = 0
         self._said: Mapping[str, JsonValue] = {}
+
+    @property
+    def listener(self) -> LegListener:
+        """Who is told what happens on this leg."""
+        return self._listener
 
     async def open(self, media: MediaParams | None) -> int:
         """Open the RTP port and return it.
@@ -180,6 +189,20 @@ class Leg:
                 self._workers.send(CloseStream(command.stream_sid))
                 raise
 
+    def start_recording(
+        self, command: StartRecording, on_ended: Callable[[RecordingEnded], None]
+    ) -> None:
+        """Record the leg; ``on_ended`` is called once, whatever happens."""
+        if not self._is_open:
+            on_ended(_lost_recording(command.recording_id, "the leg is not open"))
+            return
+        self._recordings[command.recording_id] = on_ended
+        self._workers.send(command)
+
+    def stop_recording(self, recording_id: str) -> None:
+        """End a recording; its ``on_ended`` follows."""
+        self._workers.send(StopRecording(self.leg_id, recording_id))
+
     def _throttle(self, command: OpenStream) -> StreamEnded:
         """Fail a stream at once: the account has too many (streaming spec §5.3)."""
         ended = _failed_stream(command.stream_sid, None, None, THROTTLED)
@@ -238,11 +261,17 @@ class Leg:
                 self._take_digit(report)
             case RtpSilent():
                 self._listener.rtp_silent(self, report.silent_s)
+            case RecordingEnded():
+                self._end_recording(report)
             case LegRemoved():
                 self._is_open = False
                 _resolve(self._removed, report)
             case _:
                 pass  # Answers to requests of the pool itself end there.
+
+    def _end_recording(self, report: RecordingEnded) -> None:
+        if on_ended := self._recordings.pop(report.recording_id, None):
+            on_ended(report)
 
     def _take_event(self, report: Happened) -> None:
         data = report.data
@@ -277,6 +306,8 @@ class Leg:
                 error=reason,
             )
             _resolve(stream, lost)
+        for recording_id in list(self._recordings):
+            self._end_recording(_lost_recording(recording_id, reason))
         _resolve(self._removed, LegRemoved(self.leg_id, {}))
 
 
@@ -309,6 +340,11 @@ def _failed_stream(
         closed_first=closed_first,
         detailed_status=detailed_status,
     )
+
+
+def _lost_recording(recording_id: str, reason: str) -> RecordingEnded:
+    """Return the end of a recording whose file nobody can tell anything about."""
+    return RecordingEnded("", recording_id, "", 0, 0, reason)
 
 
 def _impair(leg_id: str, fault: Fault) -> Impair:

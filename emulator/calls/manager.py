@@ -211,6 +211,7 @@ class CallManager:
         while len(ended) > keep:
             old = ended.popleft()
             del self._calls[old.sid]
+            self._services.captures.forget(old.sid)
             for call_id in self._call_ids.pop(old.sid, ()):
                 if self._by_call_id.get(call_id) is old:
                     del self._by_call_id[call_id]

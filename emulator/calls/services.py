@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 from emulator.calls.audio_urls import AudioUrls
+from emulator.calls.captures import Captures
 from emulator.calls.dialing import Phone
 from emulator.calls.leg import Workers
 from emulator.calls.outbox import Outbox
+from emulator.calls.recordings import Recordings
 from emulator.calls.streams import StreamLimit
 from emulator.calls.webhooks import Webhooks
 from emulator.clock import Clock
@@ -48,6 +50,8 @@ class CallServices:
     Attributes:
         streams: The streams of all calls, and how many there may be.
         faults: What shall go wrong on purpose.
+        recordings: What flows ask to be recorded.
+        captures: Both sides of some calls, as long as these are remembered.
         announce: Called with the call's SID at every new timeline entry.
         webhooks: Asks customers' servers.
         outbox: Keeps what flows send.
@@ -61,6 +65,8 @@ class CallServices:
     phone: Phone
     streams: StreamLimit
     faults: FaultBook
+    recordings: Recordings
+    captures: Captures
     announce: Callable[[str], None]
     webhooks: Webhooks
     audio_urls: AudioUrls

@@ -34,6 +34,7 @@ from emulator.config.sections import (
     HttpSettings,
     LogSettings,
     MediaSettings,
+    RecordingSettings,
     SipSettings,
     SpeechSettings,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "NumberSettings",
     "PassthruSettings",
     "QuirkSettings",
+    "RecordingSettings",
     "Section",
     "Settings",
     "SipSettings",

@@ -100,6 +100,17 @@ class MediaSettings(Section):
     inband_dtmf: bool = Field(
         False, description="Hear digits in the audio of phones without RFC 4733."
     )
+    capture_calls: int = Field(
+        10,
+        ge=0,
+        description="Calls at once of which both sides are kept for the API; 0: none.",
+    )
+    capture_max_s: float = Field(
+        600.0, gt=0, description="What is kept of a call, from its answer: 32 kB/s."
+    )
+    capture_keep_mb: int = Field(
+        500, ge=1, description="All that is kept; beyond it the oldest goes."
+    )
 
     @field_validator("rtp_port_max")
     @classmethod
@@ -108,6 +119,31 @@ class MediaSettings(Section):
         if least is not None and value <= least:
             raise ValueError(f"must be above media.rtp_port_min, {least}")
         return value
+
+
+class RecordingSettings(Section):
+    """Recordings that applets and requests ask for."""
+
+    base_url: str | None = Field(
+        None,
+        description="What a RecordingUrl begins with, up to the account; unset: this "
+        "emulator's own http://…/exotelrecordings.",
+    )
+    auth: Literal["auto", "open", "basic"] = Field(
+        "auto",
+        description="Who may fetch: basic asks for the API key and token, as the "
+        "platform has since October 2024; auto asks only beyond loopback, and notes on "
+        "the timeline when a fetch came without.",
+    )
+    available_after_s: float = Field(
+        0.0,
+        ge=0,
+        description="404 for so long after its end; the platform takes 1 to 15 "
+        "minutes. 0: at once, and while it lasts.",
+    )
+    keep_mb: int = Field(
+        2000, ge=1, description="All recordings; beyond it the oldest goes."
+    )
 
 
 class CallSettings(Section):

@@ -27,6 +27,7 @@ from emulator.config.sections import (
     HttpSettings,
     LogSettings,
     MediaSettings,
+    RecordingSettings,
     SipSettings,
     SpeechSettings,
 )
@@ -46,6 +47,7 @@ class Settings(Section):
     trunks: tuple[TrunkSettings, ...] = ()
     sip: SipSettings = SipSettings()
     media: MediaSettings = MediaSettings()
+    recordings: RecordingSettings = RecordingSettings()
     stream: StreamSettings = StreamSettings()
     calls: CallSettings = CallSettings()
     flow: FlowSettings = FlowSettings()
