@@ -25,6 +25,8 @@ EVENT_KINDS: Mapping[str, str] = {
     "media.started": "the RTP port is open: codec, port and expected peer",
     "media.latched": "the first RTP packet of the peer fixed its address",
     "media.first_audio": "the first audio packet came from the caller",
+    "media.bridged": "two parties of the call hear each other from now on",
+    "media.parted": "they do so no more: why, how long, and what each one missed",
     "media.stats": "counters of the RTP leg at its end",
     "media.timeout": "no RTP came from the caller for too long",
     "flow.started": "the flow began",

@@ -56,6 +56,7 @@ ENGINE_STREAM_KNOBS = (
     "mark_on_clear",
     "on_bot_close",
     "max_queued_s",
+    "one_way_audio",
 )
 SIP_REALM = "exotel-emulator"
 DEFAULT_CONFIG = Path("config/emulator.yaml")

@@ -70,6 +70,12 @@ def transcode(audio: Buffer, source: Law, target: Law) -> bytes:
     return bytes(audio).translate(_TRANSCODING[source.name, target.name])
 
 
+def mix(one: Buffer, other: Buffer, law: Law) -> bytes:
+    """Return both voices at once, of equal length; what is too loud is clipped."""
+    pcm = audioop.add(law.decode(one), law.decode(other), PCM_SAMPLE_BYTES)
+    return law.encode(pcm)
+
+
 def peak(audio: Buffer, law: Law) -> int:
     """Return the largest absolute sample value in ``audio``, as PCM."""
     return audioop.max(law.decode(audio), PCM_SAMPLE_BYTES)

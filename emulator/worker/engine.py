@@ -21,13 +21,16 @@ from emulator.errors import TransportError
 from emulator.events import JsonValue
 from emulator.media.prompts import PromptCache
 from emulator.rtp.ports import RtpPorts
+from emulator.worker.bridge import BridgedLegs
 from emulator.worker.impaired import ImpairedPath
 from emulator.worker.joint import Joint, unopened_stream
 from emulator.worker.leg import Leg
 from emulator.worker.messages import (
     AddLeg,
+    Bridge,
     CloseStream,
     Command,
+    Happened,
     Impair,
     InjectDigit,
     LegAdded,
@@ -101,6 +104,7 @@ class Engine:
         self._impaired: dict[str, ImpairedPath] = {}
         self._closing: dict[str, _Closing] = {}
         self._joints: dict[str, Joint] = {}
+        self._bridges: dict[str, BridgedLegs] = {}
         self._wheel: list[list[Leg]] = [[] for _ in range(WHEEL_SLOTS)]
         self._slot = 0
         # In how many ticks the next one was wanted; more are a stall.
@@ -120,6 +124,7 @@ class Engine:
             StopPlay: self._stop_play,
             SendDigits: self._send_digits,
             InjectDigit: self._inject_digit,
+            Bridge: self._bridge,
             Impair: self._impair,
             OpenStream: self._open_stream,
             CloseStream: self._close_stream,
@@ -358,6 +363,33 @@ class Engine:
     def _inject_digit(self, command: InjectDigit) -> None:
         if leg := self._legs.get(command.leg_id):
             leg.inject_digit(command.digit, command.duration_ms)
+
+    # -- bridges -----------------------------------------------------------------
+
+    def _bridge(self, command: Bridge) -> None:
+        leg = self._legs.get(command.leg_id)
+        other = self._legs.get(command.other_leg_id or "")
+        if leg is None:
+            return
+        if command.other_leg_id is None:
+            self._part(leg, "by command")
+        elif other is None or other is leg:
+            text = f"no other leg {command.other_leg_id} here to bridge with"
+            now_s = self._around.clock.monotonic_s()
+            self._around.report(Happened(leg.leg_id, "note", now_s, {"text": text}))
+        elif self._bridges.get(leg.leg_id, leg) is not self._bridges.get(other.leg_id):
+            self._part(leg, "bridged with another leg")
+            self._part(other, "bridged with another leg")
+            pair = BridgedLegs(leg, other, self._around, self._parted)
+            self._bridges[leg.leg_id] = self._bridges[other.leg_id] = pair
+
+    def _part(self, leg: Leg, reason: str) -> None:
+        if pair := self._bridges.get(leg.leg_id):
+            pair.part(reason)
+
+    def _parted(self, pair: BridgedLegs) -> None:
+        for leg in pair.legs:
+            del self._bridges[leg.leg_id]
 
     # -- streams ------------------------------------------------------------------
 

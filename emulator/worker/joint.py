@@ -3,6 +3,9 @@
     RTP in  -> hear()      -> chunk -> codec, rate -> BotStream.send_audio
     RTP out <- Playout     <- codec, rate <- slices <- bot_audio()
 
+A one-way stream has both parties in one channel (streaming spec §3): what the leg's
+peer is sent, slot by slot, with what it says at that time.
+
 A bot's messages, marks and clears keep their order. Messages of ordinary size are
 converted as they come; a huge one waits in slices, so that it stalls no other call.
 """
@@ -23,8 +26,10 @@ from emulator.media.g711 import (
     SAMPLE_RATE_HZ,
     Buffer,
     Law,
+    mix,
     transcode,
 )
+from emulator.media.inlet import Inlet, VoiceCounters
 from emulator.media.playout import Playout
 from emulator.media.resample import Resampler, load_library
 from emulator.worker.messages import Happened, OpenStream, StreamEnded, field_names
@@ -89,6 +94,10 @@ class Joint:
         self._max_bytes = int(self._options.max_queued_s * SAMPLE_RATE_HZ)
         self._is_dialled = self._is_open = self._has_ended = False
         self._rate_hz = request.sample_rate_hz
+        # None: the stream has the caller alone, in the pace of the network.
+        self._caller: Inlet | None = None
+        if not request.two_way and self._options.one_way_audio == "mixed":
+            self._caller = Inlet(law, law, VoiceCounters())
         self._heard = bytearray()
         self._chunk_bytes = 0
         self._up: Resampler | None = None
@@ -136,13 +145,35 @@ class Joint:
         if law is not self._law:
             self._heard[:] = transcode(self._heard, self._law, law)
             self._law = law
+            if self._caller is not None:
+                self._caller.use_source(law)
+                self._caller.use_target(law)
 
     # -- caller to bot ------------------------------------------------------------
+
+    @property
+    def is_mixed(self) -> bool:
+        """The stream has both parties: ``said`` sets its pace."""
+        return self._caller is not None
 
     def hear(self, audio: Buffer) -> None:
         """Take caller audio in the leg's codec, in order and without gaps."""
         if not self._is_open:
             return
+        if self._caller is not None:
+            self._caller.push(audio)
+        else:
+            self._collect(audio)
+
+    def said(self, frame: bytes) -> None:
+        """Take what the caller was sent in this slot, for a mixed stream."""
+        if not self._is_open or self._caller is None:
+            return
+        voice = self._caller.take(len(frame))
+        self._collect(frame if voice is None else mix(frame, voice, self._law))
+
+    def _collect(self, audio: Buffer) -> None:
+        """Ship what fills a chunk."""
         heard = self._heard
         if not heard and len(audio) == self._chunk_bytes:
             self._ship(audio)

@@ -1,20 +1,22 @@
 """One RTP leg: what its peer says, what its peer hears.
 
     socket -> RtpReceiver -> joints (bots), taps
-    socket <- RtpSender   <- digits, or Playout <- prompts, joints; taps hear it
+    socket <- RtpSender   <- keys, or the mix of Playout (prompts, joints) and Inlet
+                             (the other party of a bridge); taps hear it
 
 ``read`` and ``send_slot`` are the per-packet path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 from emulator.events import JsonValue
 from emulator.media.digits import DigitMerger
-from emulator.media.g711 import BYTES_PER_MS, LAWS, Buffer, transcode
+from emulator.media.g711 import BYTES_PER_MS, LAWS, Buffer, mix, transcode
 from emulator.media.inband_dtmf import InbandDetector
+from emulator.media.inlet import Inlet, VoiceCounters
 from emulator.media.playout import Playout
 from emulator.media.prompts import PromptCache
 from emulator.media.recovery import StallRecovery
@@ -23,8 +25,9 @@ from emulator.rtp.ports import PortPair
 from emulator.rtp.receiver import NOT_RTP, RtpReceiver
 from emulator.rtp.reporting import Reporting
 from emulator.rtp.sender import RtpSender
-from emulator.rtp.telephone_event import EventPacket, Press, is_digit, send_digits
+from emulator.rtp.telephone_event import Press, is_digit
 from emulator.worker.joint import Joint
+from emulator.worker.keys import MAX_WAITING, Keys, KeySender
 from emulator.worker.messages import (
     DigitPressed,
     DigitsSent,
@@ -62,6 +65,9 @@ class Leg:
 
     Attributes:
         joints: The streams that are joined to this leg.
+        inlet: The voice of the other party, while bridged.
+        relay_key: Takes the peer's keys to the other party, while bridged.
+        voices, bridged_ms: What became of the other parties' voices, in all.
         transmit: How packets leave; a network fault may stand before the socket.
     """
 
@@ -75,6 +81,10 @@ class Leg:
     ) -> None:
         self.leg_id = leg_id
         self.joints: tuple[Joint, ...] = ()
+        self.inlet: Inlet | None = None
+        self.relay_key: Callable[[str, int], None] | None = None
+        self.voices = VoiceCounters()
+        self.bridged_ms = 0
         self._taps: tuple[Tap, ...] = ()
         # Who hears the peer, and who hears what it is sent.
         self._heard_by: tuple[Callable[[Buffer], None], ...] = ()
@@ -111,8 +121,7 @@ class Leg:
             self._detector = InbandDetector(
                 self.law, lambda digit, ms: self._key(digit, ms, "inband")
             )
-        self._digits: Iterator[EventPacket | None] | None = None
-        self._digits_waiting: list[SendDigits] = []
+        self._keys = KeySender()
         self._started_s: float | None = None
         self._is_flowing = False
         # Any RTP tells that the peer is there; only audio is what a bot hears.
@@ -145,6 +154,8 @@ class Leg:
                 joint.use_law(law)
             for tap in self._taps:
                 tap.use_law(law)
+            if self.inlet is not None:
+                self.inlet.use_target(law)
         frame_bytes = self.ptime_ms * BYTES_PER_MS
         self.playout.use_frames_of(frame_bytes, law.silence)
         self._sender.update(media.payload_type, frame_bytes)
@@ -154,14 +165,24 @@ class Leg:
         self._use(media, moved=moved)
 
     def send_digits(self, command: SendDigits) -> None:
-        """Send digits after those that are under way: RFC 4733, else as tones."""
+        """Send digits after those that are under way."""
+        sent = partial(self._report, DigitsSent(self.leg_id))
+        self.send_keys(command.digits, command.duration_ms, command.gap_ms, sent)
+
+    def send_keys(
+        self, digits: str, duration_ms: int, gap_ms: int, sent: Callable[[], None]
+    ) -> None:
+        """Send keys by RFC 4733, else as tones; call ``sent`` when they are out."""
         if self.media.telephone_event_payload_type is not None:
-            self._digits_waiting.append(command)
+            if not self._keys.add(Keys(digits, duration_ms, gap_ms, sent)):
+                text = f"more than {MAX_WAITING} sets of keys wait: {digits} is dropped"
+                self._happened("note", {"text": text})
             return
-        for digit in filter(is_digit, command.digits.upper()):
-            sound = dtmf(digit, command.duration_ms) + silence(command.gap_ms)
-            self.playout.add(self.law.encode(sound), command)
-        self.playout.mark(command, partial(self._report, DigitsSent(self.leg_id)))
+        owner = object()
+        for digit in filter(is_digit, digits.upper()):
+            sound = dtmf(digit, duration_ms) + silence(gap_ms)
+            self.playout.add(self.law.encode(sound), owner)
+        self.playout.mark(owner, sent)
 
     def inject_digit(self, digit: str, duration_ms: int) -> None:
         """Take a key that came by signalling."""
@@ -208,7 +229,10 @@ class Leg:
             *(joint.hear for joint in self.joints),
             *(tap.heard for tap in self._taps),
         )
-        self._said_by = tuple(tap.said for tap in self._taps)
+        self._said_by = (
+            *(joint.said for joint in self.joints if joint.is_mixed),
+            *(tap.said for tap in self._taps),
+        )
 
     # -- per packet ---------------------------------------------------------------
 
@@ -252,8 +276,8 @@ class Leg:
         if not self._is_flowing and not self._may_flow(now_s):
             self._send_before_flow()
             return
-        if self._digits is not None or self._digits_waiting:
-            self._send_digit_slot()
+        if self._keys.is_active:
+            self._send_key_slot()
         else:
             playout, recovery = self.playout, self._recovery
             if playout.queued_bytes > recovery.peak_bytes:
@@ -261,6 +285,8 @@ class Leg:
             if recovery.is_active:
                 self._recover(now_s)
             frame = playout.take() or self._quiet_frame
+            if self.inlet is not None:
+                frame = self._with_voice(self.inlet, frame)
             if self.media.send:
                 self.transmit(self._sender.audio(frame))
             else:
@@ -359,17 +385,19 @@ class Leg:
         for hear in self._heard_by:
             hear(self._quiet_frame)
 
-    def _send_digit_slot(self) -> None:
-        """Send one packet of a digit, or silence between two; playout waits."""
-        if self._digits is None:
-            self._digits = self._next_digits()
-        try:
-            event = next(self._digits)
-        except StopIteration:
-            self._digits = None
-            self._report(DigitsSent(self.leg_id))
-            event = None
+    def _with_voice(self, inlet: Inlet, frame: bytes) -> bytes:
+        """Add the other party to what is played."""
+        voice = inlet.take(len(frame))
+        if voice is None:
+            return frame
+        return voice if frame is self._quiet_frame else mix(frame, voice, self.law)
+
+    def _send_key_slot(self) -> None:
+        """Send one packet of a key, or silence between two; playout waits."""
+        event = self._keys.next_packet(self.ptime_ms)
         event_type = self.media.telephone_event_payload_type
+        if self.inlet is not None:
+            self.inlet.take(len(self._quiet_frame))  # A live voice does not wait.
         if not self.media.send:
             self._sender.pause()
         elif event is None or event_type is None:
@@ -390,12 +418,6 @@ class Leg:
             )
             self._happened("note", {"text": text})
 
-    def _next_digits(self) -> Iterator[EventPacket | None]:
-        command = self._digits_waiting.pop(0)
-        return send_digits(
-            command.digits, command.duration_ms, command.gap_ms, self.ptime_ms
-        )
-
     def _pressed(self, press: Press) -> None:
         self._key(press.digit, press.duration_ms, "rfc4733")
 
@@ -405,6 +427,9 @@ class Leg:
             return
         for joint in self.joints:
             joint.press(digit, duration_ms)
+        # One that was recognised by its sound has been heard by the other party.
+        if self.relay_key is not None and source != "inband":
+            self.relay_key(digit, duration_ms)
         self._report(DigitPressed(self.leg_id, digit, duration_ms, now_s, source))
 
     def _happened(self, kind: str, data: dict[str, JsonValue]) -> None:
@@ -431,8 +456,17 @@ class Leg:
                 "stalled_ms": self._recovery.stalled_ms,
                 "stall_discarded_ms": self._recovery.discarded_ms,
             },
+            "bridge": {"bridged_ms": self.bridged_ms, **self.voice_stats()},
             "rtcp": {**self.reports.counters()},
             "first_audio_ms": self._first_audio_ms(),
+        }
+
+    def voice_stats(self) -> dict[str, JsonValue]:
+        """Return what became of the voices of other parties, in all bridges."""
+        return {
+            "played_ms": self.voices.played_bytes // BYTES_PER_MS,
+            "dropped_ms": self.voices.dropped_bytes // BYTES_PER_MS,
+            "underruns": self.voices.underruns,
         }
 
     def _first_audio_ms(self) -> int | None:

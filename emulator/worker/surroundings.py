@@ -91,6 +91,7 @@ class EngineOptions:
         clear_granularity: ``message`` or ``packet``.
         mark_on_clear: ``echo`` or ``drop``.
         on_bot_close: ``drop`` or ``drain`` what a bot left behind.
+        one_way_audio: A one-way stream has both parties, ``mixed``, or the ``caller``.
         inband_dtmf: Whether keys are also recognised by their sound.
     """
 
@@ -99,6 +100,7 @@ class EngineOptions:
     clear_granularity: str = "message"
     mark_on_clear: str = "echo"
     on_bot_close: str = "drop"
+    one_way_audio: str = "mixed"
     inband_dtmf: bool = False
 
 

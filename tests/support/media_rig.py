@@ -146,6 +146,12 @@ class Peer:
         self.number += 1
         self.send_bytes(pack_packet(packet))
 
+    def send_event(self, payload: bytes, rtp_timestamp: int, *, is_first: bool) -> None:
+        """Send a telephone-event packet in the place of a frame."""
+        packet = RtpPacket(101, self.number, rtp_timestamp, 7, payload, marker=is_first)
+        self.number += 1
+        self.send_bytes(pack_packet(packet))
+
     def send_bytes(self, data: bytes) -> None:
         self._sock.sendto(data, self._to)
 
