@@ -390,6 +390,7 @@ class Service:
             realm=SIP_REALM,
             digest_algorithms=sip.digest_algorithms,
             limits=SipLimits(max_udp_request_bytes=sip.max_udp_request_bytes),
+            accept_refer=True,
             tls=TlsOptions(
                 port=sip.tls_port,
                 certificate=Path(sip.tls_certificate) if sip.tls_certificate else None,

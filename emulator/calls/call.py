@@ -1,27 +1,32 @@
-"""One call: its party, its flow run, its ending.
+"""One call: its first party, the flow or the person that it reaches, its ending.
 
 ```text
- Party.follow      signalling of the far end --+
-                                               +--> end(Ending), once --> _wind_up
- _converse         Party.establish, FlowDriver +
+ Seat.follow       signalling of the far end ------------+
+                                                         +--> end(Ending), once
+ _run_flow         Party.establish, FlowDriver, or       |      --> _wind_up
+ Terminating.run   rings and bridges another party ------+
 ```
 
-Two tasks live in a call: one follows the signalling, one establishes the party and
-walks the flow. Whichever comes to an end first says so by ``end``; shutdown, a dead
-worker and silent RTP do the same. When the caller has gone the flow is not cut: its
-running verb ends with the leg, and the flow is told (``caller_gone``).
+Two tasks live in a call: one follows the signalling of the party that the call began
+with, one is the conversation: it establishes that party and walks the flow. Whichever
+comes to an end first says so by ``end``; shutdown, a dead worker and silent RTP do the
+same. When the caller has gone the flow is not cut: its running verb ends with the leg,
+and the flow is told (``caller_gone``). Parties that are rung beside have legs of their
+own (``DialledLeg``), which the call closes at its end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from emulator.calls.dialing import Route
+from emulator.calls.dialing import Attempt, Identity, Route
+from emulator.calls.dialled import DialledLeg
 from emulator.calls.door import Admitted, Refused
 from emulator.calls.ending import EndCause, Ending
 from emulator.calls.flow_facts import flow_options
@@ -30,18 +35,21 @@ from emulator.calls.incoming import IncomingParty
 from emulator.calls.leg import Leg
 from emulator.calls.outgoing import OutgoingParty
 from emulator.calls.party import Party
+from emulator.calls.seat import Seat, guarded
 from emulator.calls.services import CallServices
 from emulator.calls.status import CallStatus, advance
+from emulator.calls.switchboard import Switchboard
+from emulator.calls.terminating import Terminating
 from emulator.calls.timeline import Timeline
+from emulator.calls.transferring import Transfer
 from emulator.calls.verbs.stage import Stage
-from emulator.errors import EmulatorError
 from emulator.events import Event, JsonValue
 from emulator.faults import CallTraits, Fault
 from emulator.flow.context import CallContext
 from emulator.flow.engine import FlowRun
 from emulator.flow.model import Flow
 from emulator.logs import call_sid_context
-from emulator.sip.errors import SessionStateError
+from emulator.sip.events import ReferReceived
 from emulator.sip.session import CallSession, IncomingInvite
 
 logger = logging.getLogger("emulator.calls")
@@ -50,8 +58,8 @@ logger = logging.getLogger("emulator.calls")
 LEG_REMOVAL_DEADLINE_S = 2.0
 # What a flow may still do after its caller has gone, beside waiting for one Passthru.
 AFTERMATH_DEADLINE_S = 30.0
-# For the 200 to our BYE, so that the timeline shows it; the SIP layer goes on alone.
-SIGNALLING_DEADLINE_S = 2.0
+# A flow may dial for ever; the API shows the last ones.
+MAX_LEGS_SHOWN = 100
 
 
 @dataclass(frozen=True)
@@ -71,17 +79,23 @@ class Call:
 
     Args:
         began_s: Monotonic time of its first event, when the timeline begins.
-        adopt: Told every SIP Call-ID whose messages belong to this call.
         find_flow: Finds the flow that a Transfer names, of those loaded with its own.
+        exophone: The number that callees of this call are shown.
+
+    Attributes:
+        legs: The parties that were rung beside the first one.
+        gone: Set once the call has ended.
+        on_hold: Told that the first party put us on hold (True) or took us back.
     """
 
     def __init__(
         self,
         facts: CallFacts,
         services: CallServices,
+        switchboard: Switchboard,
         began_s: float,
-        adopt: Callable[[str, Call], None],
         find_flow: Callable[[str], Flow | None],
+        exophone: str,
     ) -> None:
         self.facts = facts
         self.sid = facts.sid
@@ -97,15 +111,20 @@ class Call:
         self.ended_at: datetime | None = None
         self.created_at = services.clock.utc()
         self._services = services
-        self._adopt = adopt
+        self._switchboard = switchboard
         self._find_flow = find_flow
+        self._exophone = exophone
         self._created_s = began_s
         self._rang_s: float | None = None
         self._answered_s: float | None = None
         self._ended_s: float | None = None
-        self._ended = asyncio.Event()
+        self.gone = asyncio.Event()
         self.faults: tuple[Fault, ...] = ()
+        self._seat: Seat | None = None
+        self.legs: deque[DialledLeg] = deque(maxlen=MAX_LEGS_SHOWN)
+        self.on_hold: Callable[[bool], None] = lambda _: None
         self.leg = Leg(facts.sid, facts.sid, services.workers, self, services.streams)
+        switchboard.plug(self.leg)
         self._stage: Stage | None = None
         self.timeline = Timeline(
             self._created_s,
@@ -150,16 +169,31 @@ class Call:
             self._stage.keys.press(digit)
 
     def rtp_silent(self, leg: Leg, silent_s: float) -> None:
-        """The caller sent no RTP for too long: the call is ended."""
+        """The first party sent no RTP for too long; before the answer it need not."""
+        if self._answered_s is None:
+            return
         limit_s = self._services.settings.sip.rtp_timeout_s
         self.record("media.timeout", silent_s=round(silent_s, 1))
         self.end(EndCause.RTP_TIMEOUT, f"no RTP for {limit_s:g} s (sip.rtp_timeout_s)")
 
-    def worker_lost(self, reason: str) -> None:
-        """The media worker of this call is gone."""
+    def worker_lost(self, leg: Leg, reason: str) -> None:
+        """The media worker of the first party is gone."""
         self.record("worker.lost", reason=reason)
         self.end(EndCause.WORKER_LOST, f"media worker lost: {reason}")
-        self.leg.lose(f"media worker lost: {reason}")
+
+    def hold_changed(self, *, is_held: bool) -> None:
+        """The first party put us on hold, or took us back."""
+        self.record("leg.held" if is_held else "leg.resumed")
+        self.on_hold(is_held)
+
+    def early_media(self) -> None:
+        """The phone that we call sends its own ringing; nobody else is there yet."""
+
+    def asked_to_transfer(self, event: ReferReceived, party: Party) -> None:
+        """The first party wants somebody else in its place."""
+        assert self._seat is not None, "a party that speaks has its seat"
+        identity = self.identity(self.sid)
+        Transfer(self._services, self._seat, self, identity).ask(event, party)
 
     def end(self, kind: EndCause, text: str) -> None:
         """End the call; only the first ending counts."""
@@ -171,7 +205,7 @@ class Call:
         self.status = advance(
             self.status, kind.status(was_answered=self._answered_s is not None)
         )
-        self._ended.set()
+        self.gone.set()
 
     # Life.
 
@@ -186,7 +220,9 @@ class Call:
         """Live a call that came in to its end; never raises but for cancellation."""
         for note in admitted.notes:
             self.record("note", text=note)
-        await self._run(self._incoming(invite), flow, admitted.sip_parameters)
+        party = self._incoming(invite)
+        conversation = self._converse(party, flow, admitted.sip_parameters)
+        await self._run(party, conversation, flow)
 
     async def run_outgoing(
         self, route: Route, flow: Flow, ring_timeout_s: float
@@ -202,41 +238,56 @@ class Call:
             ring_timeout_s,
             self,
         )
-        await self._run(party, flow, {})
+        await self._run(party, self._converse(party, flow, {}), flow)
+
+    async def run_terminating(
+        self, invite: IncomingInvite, route: Route, sid: str, notes: tuple[str, ...]
+    ) -> None:
+        """Let a trunk's call reach a person or another trunk, without a flow."""
+        for note in notes:
+            self.record("note", text=note)
+        caller = self._incoming(invite)
+        ring_s = self._services.settings.calls.max_ring_s
+        callee = self.dial(route, ring_s, sid)
+        await self._run(caller, Terminating(self, caller, callee).run())
 
     def _incoming(self, invite: IncomingInvite) -> IncomingParty:
         settings = self._services.settings
-        return IncomingParty(invite, self.leg, settings, self.sid, self)
+        ring_ms = settings.calls.ring_ms
+        return IncomingParty(invite, self.leg, settings.media, ring_ms, self.sid, self)
 
     async def _run(
-        self, party: Party, flow: Flow, sip_parameters: Mapping[str, str]
+        self,
+        party: Party,
+        conversation: Coroutine[Any, Any, None],
+        flow: Flow | None = None,
     ) -> None:
         call_sid_context.set(self.sid)
-        self.flow_name = flow.flow
-        self._announce(flow)
-        signalling = asyncio.create_task(self._guard(party, party.follow()))
-        conversation = asyncio.create_task(
-            self._guard(party, self._converse(party, flow, sip_parameters))
-        )
+        self.flow_name = flow.flow if flow else None
+        self._announce()
+        self._seat = seat = Seat(party, self.end)
+        seat.follow()
+        talking = asyncio.create_task(guarded(party, conversation, self.end))
         try:
-            await self._ended.wait()
-            await self._wind_up(party, conversation, signalling)
+            await self.gone.wait()
+            await self._wind_up(seat, talking)
         finally:
-            for task in (signalling, conversation):
-                task.cancel()
-            await asyncio.gather(signalling, conversation, return_exceptions=True)
+            talking.cancel()
+            await asyncio.gather(talking, return_exceptions=True)
+            await self._close_legs()
+            await seat.settle()
             self._close()
 
-    def _announce(self, flow: Flow) -> None:
+    def _announce(self) -> None:
         self.record(
             "call.created",
             {"from": self.from_, "to": self.to},
             direction=self.direction,
             dialled=self.facts.dialled,
-            flow=flow.flow,
+            flow=self.flow_name,
             source=self.facts.source,
         )
-        logger.info("call from %s to %s: flow %s", self.from_, self.to, flow.flow)
+        logger.info("call from %s to %s: flow %s", self.from_, self.to, self.flow_name)
         self._choose_faults()
 
     def _choose_faults(self) -> None:
@@ -249,24 +300,6 @@ class Call:
         for fault in self.faults:
             self.record("fault.chosen", fault.describe())
 
-    async def _guard(self, party: Party, work: Coroutine[Any, Any, None]) -> None:
-        """End the call when its work fails by a bug; other calls go on."""
-        try:
-            await work
-        except SessionStateError as error:
-            # The peer ended the session a moment ago: its events tell the rest.
-            if party.session is None or not party.session.is_ended:
-                self._fail(str(error))
-        except EmulatorError as error:
-            self._fail(str(error))
-        except Exception:
-            logger.exception("the call failed")
-            self.end(EndCause.EMULATOR_ERROR, "an error inside the emulator; see log")
-
-    def _fail(self, error: str) -> None:
-        logger.error("the call failed: %s", error)
-        self.end(EndCause.EMULATOR_ERROR, error)
-
     def party_rings(self, data: Mapping[str, JsonValue]) -> None:
         """The party's phone, or the caller's ear, rings."""
         if self.status is CallStatus.QUEUED:
@@ -274,9 +307,44 @@ class Call:
             self._rang_s = self._services.clock.monotonic_s()
         self.record("call.ringing", data)
 
-    def placed(self, session: CallSession) -> None:
+    def placed(self, session: CallSession, attempt: Attempt) -> None:
         """A call of ours goes out: its SIP messages belong to this timeline."""
-        self._adopt(session.call_id, self)
+        self.adopt(session, attempt, None)
+
+    # Further parties.
+
+    def dial(self, route: Route, ring_timeout_s: float, sid: str) -> DialledLeg:
+        """Return a further party, which ``DialledLeg.ring`` rings."""
+        leg = DialledLeg(sid, self, self._services, route, ring_timeout_s)
+        self._switchboard.plug(leg.leg)
+        self.legs.append(leg)
+        return leg
+
+    def new_leg_sid(self) -> str:
+        """Return a SID for a further party."""
+        return self._services.ids.sid(self._services.clock.utc())
+
+    def adopt(
+        self, session: CallSession, attempt: Attempt, leg_sid: str | None
+    ) -> None:
+        """Put the SIP messages of an INVITE of ours on the timeline."""
+        self._switchboard.adopt(
+            session.call_id, self, leg_sid, subscriber=attempt.subscriber
+        )
+
+    def identity(self, leg_sid: str, caller_id: str | None = None) -> Identity:
+        """Return what a callee is told of the caller."""
+        shown = caller_id or self._exophone
+        return Identity(shown, self._exophone, self.sid, leg_sid)
+
+    def unplug(self, leg: Leg) -> None:
+        """A leg is gone."""
+        self._switchboard.unplug(leg)
+
+    async def _close_legs(self) -> None:
+        assert self.ending is not None
+        kind, text = self.ending.kind, self.ending.text
+        await asyncio.gather(*(leg.close(kind, text) for leg in self.legs))
 
     # The flow.
 
@@ -285,18 +353,19 @@ class Call:
     ) -> None:
         # An answer that cannot be used has ended the call already.
         if await party.establish() and self.ending is None:
-            self._note_answer()
-            self.leg.start()
-            self._services.captures.begin(self.leg, self.sid)
+            self.answered()
             await self._run_flow(flow, sip_parameters)
 
-    def _note_answer(self) -> None:
+    def answered(self) -> None:
+        """The call is up: packets flow."""
         self._answered_s = self._services.clock.monotonic_s()
         self.answered_at = self._services.clock.utc()
         self.status = advance(self.status, CallStatus.IN_PROGRESS)
         self.record(
             "call.answered", ring_s=round(self._answered_s - self._created_s, 3)
         )
+        self.leg.start()
+        self._services.captures.begin(self.leg, self.sid)
 
     async def _run_flow(self, flow: Flow, sip_parameters: Mapping[str, str]) -> None:
         options = flow_options(self._services.settings)
@@ -305,7 +374,7 @@ class Call:
         # What a flow leaves running ends with its leg, or with its own deadline.
         async with asyncio.TaskGroup() as beside:
             self._stage = Stage(
-                context, self.leg, self._services, self, self._ended, beside
+                context, self.leg, self._services, self, self.gone, beside, self
             )
             self.record("flow.started", flow=flow.flow)
             why = await FlowDriver(run, self._stage).drive()
@@ -332,28 +401,22 @@ class Call:
 
     # The end.
 
-    async def _wind_up(
-        self,
-        party: Party,
-        conversation: asyncio.Task[None],
-        signalling: asyncio.Task[None],
-    ) -> None:
+    async def _wind_up(self, seat: Seat, conversation: asyncio.Task[None]) -> None:
         assert self.ending is not None
         if self._answered_s is None:
             conversation.cancel()
         stats = await self.leg.remove("callended", LEG_REMOVAL_DEADLINE_S)
-        party.hang_up(self.ending)
+        seat.hang_up(self.ending)
         if stats:
             self.record("media.stats", stats)
         request_s = self._services.settings.passthru.timeout_s
         await asyncio.wait([conversation], timeout=AFTERMATH_DEADLINE_S + request_s)
-        if party.session is not None and not party.session.is_ended:
-            await asyncio.wait([signalling], timeout=SIGNALLING_DEADLINE_S)
 
     def _close(self) -> None:
         assert self.ending is not None
         self.applet = None
         self.is_over = True
+        self._switchboard.unplug(self.leg)
         self.record(
             "call.ended",
             by=self.ending.by,

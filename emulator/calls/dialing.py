@@ -7,17 +7,19 @@ the result is a list of attempts, tried in order until one answers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 from urllib.parse import quote
 
 from emulator.calls import trunk_invite
-from emulator.calls.numbers import canonical, is_number
-from emulator.config import Settings, TrunkSettings, UserSettings
+from emulator.calls.numbers import canonical, is_number, local_format
+from emulator.calls.trunks import owns_number
+from emulator.config import Settings, SubscriberSettings, TrunkSettings, UserSettings
 from emulator.errors import EmulatorError
 from emulator.sip.address import Target
 from emulator.sip.auth import Credentials
+from emulator.sip.errors import SipParseError
 from emulator.sip.registrar import Binding
 from emulator.sip.session import CallSession, OutgoingInvite
 from emulator.sip.shape import InviteShape
@@ -46,6 +48,10 @@ class Phone(Protocol):
 
     def advertised_ip_towards(self, host: str) -> str:
         """Return the address that SDP of a call to ``host`` should name."""
+
+    @property
+    def loopback(self) -> Target:
+        """Where a call to ourselves goes."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,7 @@ class Attempt:
         credentials: For a 401 or 407.
         description: The destination, for the timeline.
         srtp: The SDP offers SRTP.
+        subscriber: The simulated person who answers it; the INVITE comes to us.
     """
 
     uri: str
@@ -93,6 +100,7 @@ class Attempt:
     shape: InviteShape = InviteShape()
     description: str = ""
     srtp: bool = False
+    subscriber: SubscriberSettings | None = None
 
     def invite(self, sdp: str, ring_timeout_s: float) -> OutgoingInvite:
         """Return the INVITE with our offer."""
@@ -118,11 +126,37 @@ class Route:
 
     Attributes:
         callee: As timelines and webhooks name it.
+        at_once: Whether all attempts ring at once: one person's phones; else the next
+            is tried when one has failed.
     """
 
     callee: str
     attempts: tuple[Attempt, ...]
     notes: tuple[str, ...] = field(default=())
+    at_once: bool = False
+
+    def rounds(self) -> Iterator[tuple[Attempt, ...]]:
+        """Yield those that ring at once, in order."""
+        if self.at_once:
+            yield self.attempts
+        else:
+            yield from ((attempt,) for attempt in self.attempts)
+
+    def with_hops(self, hops: int) -> Route:
+        """Return the route with at most so many hops left (RFC 7332)."""
+        attempts = tuple(
+            replace(attempt, max_forwards=min(attempt.max_forwards, hops))
+            for attempt in self.attempts
+        )
+        return replace(self, attempts=attempts)
+
+    def with_headers(self, headers: tuple[tuple[str, str], ...]) -> Route:
+        """Return the route with further header fields in every INVITE."""
+        attempts = tuple(
+            replace(attempt, headers=attempt.headers + headers)
+            for attempt in self.attempts
+        )
+        return replace(self, attempts=attempts)
 
 
 def find_route(
@@ -142,6 +176,26 @@ def find_route(
     raise NotDialled(f"{target!r} is no user:, sip:<trunk> or telephone number")
 
 
+def refer_target(settings: Settings, refer_to: str) -> str:
+    """Return whom a Refer-To URI means among those that the configuration declares.
+
+    Its user part counts: a telephone number, a user's name, a trunk's SID or name. Its
+    host does not: a call goes where the configuration says.
+
+    Raises:
+        NotDialled: It is no SIP URI, or names nobody.
+    """
+    try:
+        name = parse_sip_uri(refer_to).user_text
+    except SipParseError as error:
+        raise NotDialled(f"Refer-To is no sip: URI: {error}") from error
+    if is_number(name):
+        return name
+    if any(user.name == name for user in settings.users):
+        return f"user:{name}"
+    return f"sip:{name}"
+
+
 def _to_user(settings: Settings, phone: Phone, name: str, identity: Identity) -> Route:
     user = next((user for user in settings.users if user.name == name), None)
     if user is None:
@@ -156,7 +210,16 @@ def _to_number(
     for user in settings.users:
         if user.number and canonical(user.number) == wanted:
             return _ring(settings, phone, user, identity)
-    raise NotDialled(f"{number} is nobody's number (users[].number)")
+    for subscriber in settings.subscribers:
+        if canonical(subscriber.number) == wanted:
+            return _to_subscriber(settings, phone, subscriber, identity)
+    for trunk in settings.trunks:
+        if trunk.destinations and owns_number(trunk, wanted):
+            return _over_trunk(settings, trunk, identity, wanted)
+    raise NotDialled(
+        f"{number} is nobody's number (users[].number, subscribers[].number, "
+        "trunks[].numbers with mode pstn)"
+    )
 
 
 def _ring(
@@ -180,7 +243,26 @@ def _ring(
         )
         for binding in bindings
     ]
-    return Route(user.number or f"user:{user.name}", tuple(attempts))
+    return Route(user.number or f"user:{user.name}", tuple(attempts), at_once=True)
+
+
+def _to_subscriber(
+    settings: Settings, phone: Phone, subscriber: SubscriberSettings, identity: Identity
+) -> Route:
+    """Ring somebody simulated: a real call, to ourselves."""
+    us = phone.loopback
+    where = f"{us.host}:{us.port};transport={us.transport}"
+    attempt = Attempt(
+        uri=f"sip:{canonical(subscriber.number)}@{where}",
+        host=us.host,
+        from_=NameAddr(caller_uri(settings, identity)),
+        headers=(("X-Exotel-CallSid", identity.call_sid),),
+        next_hop=us,
+        description=f"subscriber {subscriber.number}",
+        srtp=settings.media.srtp == "require",
+        subscriber=subscriber,
+    )
+    return Route(local_format(subscriber.number), (attempt,))
 
 
 def _to_trunk(settings: Settings, name: str, identity: Identity) -> Route:
@@ -189,11 +271,23 @@ def _to_trunk(settings: Settings, name: str, identity: Identity) -> Route:
         raise NotDialled(f"trunk {trunk.name} has no trunks[].destinations")
     if settings.account.region == "singapore":
         notes += (SINGAPORE_NOTE,)
+    return _over_trunk(settings, trunk, identity, None, notes)
+
+
+def _over_trunk(
+    settings: Settings,
+    trunk: TrunkSettings,
+    identity: Identity,
+    number: str | None,
+    notes: tuple[str, ...] = (),
+) -> Route:
+    """Return the ways over a trunk to a number; None: to the ExoPhone."""
     attempts = [
-        _trunk_attempt(settings, trunk, destination, identity)
+        _trunk_attempt(settings, trunk, destination, number, identity)
         for destination in trunk.destinations
     ]
-    return Route(f"sip:{trunk.sid}", tuple(attempts), notes)
+    callee = local_format(number) if number else f"sip:{trunk.sid}"
+    return Route(callee, tuple(attempts), notes)
 
 
 def find_trunk(
@@ -215,12 +309,17 @@ def find_trunk(
 
 
 def _trunk_attempt(
-    settings: Settings, trunk: TrunkSettings, destination: str, identity: Identity
+    settings: Settings,
+    trunk: TrunkSettings,
+    destination: str,
+    number: str | None,
+    identity: Identity,
 ) -> Attempt:
     """Return the INVITE in the shape of ``trunk_invite``."""
     where = parse_sip_uri(f"sip:{destination}")
-    exophone = canonical(identity.exophone)
-    number = trunk_invite.number_for(trunk, where.host, exophone)
+    if number is None:
+        exophone = canonical(identity.exophone)
+        number = trunk_invite.number_for(trunk, where.host, exophone)
     caller = caller_uri(settings, identity)
     return Attempt(
         uri=str(SipUri("sip", number, where.host, where.port, where.params)),

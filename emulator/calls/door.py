@@ -19,6 +19,7 @@ from typing import Literal, TypeAlias
 
 from emulator.calls.custom_headers import reserved_notes, surfaced_headers
 from emulator.calls.numbers import canonical, is_e164, is_number, local_format
+from emulator.calls.trunks import owns_number
 from emulator.config import NumberSettings, Settings, TrunkSettings, UserSettings
 
 ACCOUNT_HEADER = "X-Exotel-AccountSid"
@@ -105,7 +106,22 @@ class Refused:
     challenge: bool = False
 
 
-Answer: TypeAlias = Admitted | Refused
+@dataclass(frozen=True)
+class Terminated:
+    """A trunk may call a person or another trunk: the dialled number is theirs.
+
+    Attributes:
+        from_: The trunk's number that the call comes from.
+        to: The dialled number.
+    """
+
+    from_: str
+    to: str
+    origin: Origin
+    notes: tuple[str, ...]
+
+
+Answer: TypeAlias = Admitted | Terminated | Refused
 
 
 def knock(settings: Settings, facts: Knock) -> Answer:
@@ -120,7 +136,13 @@ def knock(settings: Settings, facts: Knock) -> Answer:
     refused = _check_domain(settings, facts, origin, notes)
     if refused:
         return refused
-    number = _find_number(settings, facts, origin, notes)
+    refused = _check_spelling(settings, facts, notes)
+    if refused:
+        return refused
+    terminated = _to_people(settings, facts, origin, notes)
+    if terminated is not None:
+        return terminated
+    number = _find_number(settings, facts, origin)
     if isinstance(number, Refused):
         return number
     _note_region(settings, origin, notes)
@@ -250,23 +272,30 @@ def _check_domain(
     return None
 
 
-def _find_number(
-    settings: Settings, facts: Knock, origin: Origin, notes: list[str]
-) -> NumberSettings | Refused:
+def _check_spelling(
+    settings: Settings, facts: Knock, notes: list[str]
+) -> Refused | None:
     if not is_number(facts.dialled):
         return Refused(
             484, "number", f"{facts.dialled!r} is no telephone number; dial an ExoPhone"
         )
-    if not is_e164(facts.dialled):
-        if settings.sip.require_e164:
-            return Refused(
-                484, "e164", f"{facts.dialled} is not E.164, {canonical(facts.dialled)}"
-                " is (sip.require_e164)",
-            )  # fmt: skip
-        notes.append(
-            f"{facts.dialled} accepted; the platform wants E.164, "
-            f"{canonical(facts.dialled)}"
-        )
+    if is_e164(facts.dialled):
+        return None
+    if settings.sip.require_e164:
+        return Refused(
+            484, "e164", f"{facts.dialled} is not E.164, {canonical(facts.dialled)}"
+            " is (sip.require_e164)",
+        )  # fmt: skip
+    notes.append(
+        f"{facts.dialled} accepted; the platform wants E.164, "
+        f"{canonical(facts.dialled)}"
+    )
+    return None
+
+
+def _find_number(
+    settings: Settings, facts: Knock, origin: Origin
+) -> NumberSettings | Refused:
     number = _exophone(settings.numbers, facts.dialled)
     if number is None:
         ours = ", ".join(number.number for number in settings.numbers) or "none"
@@ -274,6 +303,37 @@ def _find_number(
             404, "exophone", f"{facts.dialled} is no ExoPhone; numbers[] has {ours}"
         )
     return _check_mapping(number, origin)
+
+
+def _to_people(
+    settings: Settings, facts: Knock, origin: Origin, notes: list[str]
+) -> Terminated | Refused | None:
+    """Let a trunk's own number call people (§8.3); None: it is no such call.
+
+    Only from a number that is mapped to the trunk with mode pstn: another caller id is
+    not the account's to show.
+    """
+    trunk = origin.trunk
+    own = (
+        [entry.number for entry in trunk.numbers if entry.mode == "pstn"]
+        if trunk
+        else []
+    )
+    if trunk is None or not own or _exophone(settings.numbers, facts.dialled):
+        return None
+    if is_number(facts.from_user) and owns_number(trunk, facts.from_user):
+        return Terminated(
+            from_=local_format(facts.from_user),
+            to=local_format(facts.dialled),
+            origin=origin,
+            notes=tuple(notes),
+        )
+    return Refused(
+        403,
+        "cli",
+        f"From is {facts.from_user!r}; trunk {trunk.name} calls people from "
+        f"{', '.join(own)} alone (trunks[].numbers with mode pstn)",
+    )
 
 
 def _exophone(numbers: Sequence[NumberSettings], dialled: str) -> NumberSettings | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
-from emulator.calls.door import Admitted, Answer, Knock, Refused, knock
+from emulator.calls.door import Answer, Knock, Refused, knock
 from emulator.calls.rates import CallRate
 from emulator.calls.text import printable
 from emulator.clock import Clock
@@ -81,9 +81,10 @@ class Doorkeeper:
                 (("Retry-After", str(CAPACITY_RETRY_AFTER_S)),),
             )  # fmt: skip
         answer = knock(self._settings, facts)
-        if isinstance(answer, Admitted) and answer.origin.trunk is not None:
-            return self._check_rate(answer.origin.trunk) or answer
-        if isinstance(answer, Refused) and answer.challenge:
+        if not isinstance(answer, Refused):
+            trunk = answer.origin.trunk
+            return (self._check_rate(trunk) if trunk else None) or answer
+        if answer.challenge:
             challenge = self._digest.challenge(self._clock.monotonic_s())
             return replace(answer, headers=tuple(challenge))
         return answer

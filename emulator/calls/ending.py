@@ -9,7 +9,7 @@ from emulator.calls.status import CallStatus
 
 
 class EndCause(Enum):
-    """Why a call is over.
+    """Why a call, or one of its legs, is over.
 
     Attributes:
         word: The name that API and timeline show.
@@ -25,6 +25,9 @@ class EndCause(Enum):
     CALLEE_BUSY = ("callee-busy", "callee", 17, CallStatus.BUSY)
     NO_ANSWER = ("no-answer", "callee", 19, CallStatus.NO_ANSWER)
     DIAL_FAILED = ("dial-failed", "platform", 41, CallStatus.FAILED)
+    ANSWERED_ELSEWHERE = ("answered-elsewhere", "platform", 26, CallStatus.COMPLETED)
+    TALK_LIMIT = ("talk-limit", "platform", 16, CallStatus.COMPLETED)
+    TRANSFERRED = ("transferred", "platform", 16, CallStatus.COMPLETED)
     FLOW_ENDED = ("flow-ended", "platform", 16, CallStatus.COMPLETED)
     NO_GREETING = ("no-greeting", "platform", 16, CallStatus.COMPLETED)
     REJECTED = ("rejected", "platform", 21, CallStatus.FAILED)
@@ -48,7 +51,8 @@ class EndCause(Enum):
         """Return the final status of the call."""
         if was_answered or self in _UNANSWERED:
             return self.answered_status
-        return CallStatus.CANCELED if self.by == "caller" else CallStatus.FAILED
+        is_given_up = self.by == "caller" or self is EndCause.ANSWERED_ELSEWHERE
+        return CallStatus.CANCELED if is_given_up else CallStatus.FAILED
 
 
 _UNANSWERED = frozenset(

@@ -18,6 +18,7 @@ from emulator.events import JsonValue
 from emulator.faults import Fault, Layer
 from emulator.faults.kinds import STREAM_LAYERS
 from emulator.worker.messages import (
+    Bridge,
     CloseStream,
     Command,
     DigitPressed,
@@ -33,6 +34,7 @@ from emulator.worker.messages import (
     RemoveLeg,
     Report,
     RtpSilent,
+    SendDigits,
     StartLeg,
     StartRecording,
     StopPlay,
@@ -54,6 +56,7 @@ class Prompt(TypedDict, total=False):
     path: str
     silence_ms: int
     tone: str
+    loop: bool
 
 
 class Workers(Protocol):
@@ -88,6 +91,9 @@ class LegListener(Protocol):
     def rtp_silent(self, leg: Leg, silent_s: float) -> None:
         """The party sent no RTP for too long."""
 
+    def worker_lost(self, leg: Leg, reason: str) -> None:
+        """The leg's media worker is gone, and the leg with it."""
+
 
 class Leg:
     """The media of one party.
@@ -117,7 +123,7 @@ class Leg:
         self._streams: dict[str, asyncio.Future[StreamEnded]] = {}
         self._recordings: dict[str, Callable[[RecordingEnded], None]] = {}
         self._removed: asyncio.Future[LegRemoved] | None = None
-        self._is_open = False
+        self._rtp_port: int | None = None
         self._next_play = 0
         self._said: Mapping[str, JsonValue] = {}
 
@@ -127,14 +133,16 @@ class Leg:
         return self._listener
 
     async def open(self, media: MediaParams | None) -> int:
-        """Open the RTP port and return it.
+        """Open the RTP port and return it; a leg that is open keeps its port.
 
         Raises:
             WorkerLost: The media worker is not there.
             MediaError: It has no port left.
         """
+        if self._rtp_port is not None:
+            return self._rtp_port
         port = await self._workers.add_leg(self.leg_id, self._call_sid, media)
-        self._is_open = True
+        self._rtp_port = port
         self._listener.record("media.started", {"rtp_port": port, **_describe(media)})
         for fault in self.faults:
             if fault.layer is Layer.RTP:
@@ -156,6 +164,14 @@ class Leg:
     def inject_digit(self, digit: str, duration_ms: int) -> None:
         """Pass on a digit that came by signalling."""
         self._workers.send(InjectDigit(self.leg_id, digit, duration_ms))
+
+    def send_digits(self, digits: str) -> None:
+        """Press keys towards the party."""
+        self._workers.send(SendDigits(self.leg_id, digits))
+
+    def bridge(self, other: Leg | None) -> None:
+        """Let the party talk to that of another leg; None parts them."""
+        self._workers.send(Bridge(self.leg_id, other.leg_id if other else None))
 
     async def play(
         self, said: Mapping[str, JsonValue], **what: Unpack[Prompt]
@@ -237,7 +253,7 @@ class Leg:
         self, stop_reason: str, deadline_s: float
     ) -> Mapping[str, JsonValue]:
         """End prompts, streams and the leg; return its counters, empty if lost."""
-        if not self._is_open:
+        if self._rtp_port is None:
             return {}
         self._removed = asyncio.get_running_loop().create_future()
         self._workers.send(RemoveLeg(self.leg_id, stop_reason))
@@ -264,7 +280,7 @@ class Leg:
             case RecordingEnded():
                 self._end_recording(report)
             case LegRemoved():
-                self._is_open = False
+                self._rtp_port = None
                 _resolve(self._removed, report)
             case _:
                 pass  # Answers to requests of the pool itself end there.
@@ -290,9 +306,14 @@ class Leg:
         )
         self._listener.digit_pressed(self, report.digit)
 
+    def worker_lost(self, reason: str) -> None:
+        """The worker died: who listens is told, then everything here ends."""
+        self._listener.worker_lost(self, reason)
+        self.lose(reason)
+
     def lose(self, reason: str) -> None:
         """End everything that waits: the worker is gone."""
-        self._is_open = False
+        self._rtp_port = None
         for play_id, play in self._plays.items():
             _resolve(play, PlayEnded(self.leg_id, play_id, "leg_removed", 0, reason))
         for stream_sid, stream in self._streams.items():

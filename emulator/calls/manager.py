@@ -10,14 +10,21 @@ from typing import Any
 
 from emulator.bus import Bus
 from emulator.calls.call import Call, CallFacts
-from emulator.calls.dialing import Identity, find_route
-from emulator.calls.door import Admitted, Answer, Knock, Refused, caller_identity
+from emulator.calls.dialing import Identity, NotDialled, find_route
+from emulator.calls.door import (
+    Admitted,
+    Answer,
+    Knock,
+    Refused,
+    Terminated,
+    caller_identity,
+)
 from emulator.calls.doorkeeper import Doorkeeper
-from emulator.calls.early import EarlyTraces
 from emulator.calls.ending import EndCause
-from emulator.calls.journal import sip_event
 from emulator.calls.numbers import local_format
 from emulator.calls.services import CallServices
+from emulator.calls.subscribers import Subscribers
+from emulator.calls.switchboard import Switchboard
 from emulator.calls.text import printable
 from emulator.errors import EmulatorError
 from emulator.flow.catalogue import FlowCatalogue
@@ -56,12 +63,11 @@ class CallManager:
         self.flows = flows
         self._doorkeeper = doorkeeper
         self._calls: dict[str, Call] = {}
-        self._by_call_id: dict[str, Call] = {}
-        self._call_ids: dict[str, list[str]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: deque[Call] = deque()
         self._refused: deque[Call] = deque()
-        self._early = EarlyTraces()
+        self._switchboard = Switchboard()
+        self._subscribers = Subscribers(services, self._switchboard)
         self._taken = 0
 
     # Looking.
@@ -91,14 +97,18 @@ class CallManager:
             "active": self.active,
             "kept": len(self._calls),
             "taken": self._taken,
-            "call_ids": len(self._by_call_id),
-            "early_traces": len(self._early),
+            "subscribers": self._subscribers.busy,
+            **self._switchboard.counts(),
         }
 
     # Arriving.
 
     def on_invite(self, invite: IncomingInvite) -> None:
         """Take a new call, or refuse it with the reason."""
+        subscriber = self._switchboard.subscriber_of(invite.call_id)
+        if subscriber is not None:
+            self._subscribers.be_called(subscriber, invite)
+            return
         try:
             facts = self._doorkeeper.facts(invite)
         except SipParseError as error:
@@ -114,18 +124,40 @@ class CallManager:
         self._begin(invite, self._facts(invite, facts, answer), answer)
 
     def _begin(self, invite: IncomingInvite, facts: CallFacts, answer: Answer) -> None:
-        began_s = self._early.began_s(invite.call_id)
+        began_s = self._switchboard.began_s(invite.call_id)
         if began_s is None:
             began_s = self._services.clock.monotonic_s()
-        call = self._remember(self._new_call(facts, began_s))
-        self._adopt(invite.call_id, call)
-        if isinstance(answer, Refused):
-            call.refuse(answer, invite)
-            self._forget_beyond(self._refused, call, KEEP_REFUSED)
+        exophone = facts.from_ if isinstance(answer, Terminated) else facts.to
+        call = self._make(facts, began_s, exophone)
+        self._switchboard.adopt(invite.call_id, call, None)
+        match answer:
+            case Admitted():
+                flow = self.flows.by_name(answer.number.flow)
+                assert flow is not None, "the service checks numbers against flows"
+                self._start(call, call.run_incoming(invite, answer, flow))
+            case Terminated():
+                self._terminate(call, invite, answer)
+            case Refused():
+                self._refuse(call, invite, answer)
+
+    def _terminate(
+        self, call: Call, invite: IncomingInvite, answer: Terminated
+    ) -> None:
+        """Let a trunk's call reach whom it dialled, or say why it cannot."""
+        settings, phone = self._services.settings, self._services.phone
+        sid = call.new_leg_sid()
+        try:
+            route = find_route(settings, phone, answer.to, call.identity(sid))
+        except NotDialled as error:
+            self._refuse(call, invite, Refused(404, "callee", str(error)))
             return
-        flow = self.flows.by_name(answer.number.flow)
-        assert flow is not None, "the service checks numbers against flows"
-        self._start(call, call.run_incoming(invite, answer, flow))
+        hops = invite.request.headers.get("Max-Forwards") or "70"
+        route = route.with_hops(int(hops) - 1)
+        self._start(call, call.run_terminating(invite, route, sid, answer.notes))
+
+    def _refuse(self, call: Call, invite: IncomingInvite, refused: Refused) -> None:
+        call.refuse(refused, invite)
+        self._forget_beyond(self._refused, call, KEEP_REFUSED)
 
     def place(self, target: str, flow_name: str, ring_timeout_s: float) -> Call:
         """Call ``target`` and run a flow when it is answered.
@@ -153,7 +185,7 @@ class CallManager:
             source="api",
         )
         now_s = self._services.clock.monotonic_s()
-        call = self._remember(self._new_call(facts, now_s))
+        call = self._make(facts, now_s, exophone)
         self._start(call, call.run_outgoing(route, flow, ring_timeout_s))
         return call
 
@@ -170,7 +202,7 @@ class CallManager:
         task.add_done_callback(lambda _: self._over(call))
 
     def _facts(self, invite: IncomingInvite, facts: Knock, answer: Answer) -> CallFacts:
-        if isinstance(answer, Admitted):
+        if not isinstance(answer, Refused):
             from_, to = answer.from_, answer.to
         else:
             users = self._services.settings.users
@@ -184,21 +216,14 @@ class CallManager:
             source=str(invite.source),
         )
 
-    def _new_call(self, facts: CallFacts, began_s: float) -> Call:
+    def _make(self, facts: CallFacts, began_s: float, exophone: str) -> Call:
         # A reload makes a new catalogue: this call keeps what is loaded now.
-        return Call(facts, self._services, began_s, self._adopt, self.flows.find)
-
-    def _remember(self, call: Call) -> Call:
+        find_flow = self.flows.find
+        board = self._switchboard
+        call = Call(facts, self._services, board, began_s, find_flow, exophone)
         self._taken += 1
         self._calls[call.sid] = call
         return call
-
-    def _adopt(self, call_id: str, call: Call) -> None:
-        """Put the SIP messages with this Call-ID on the call's timeline."""
-        self._by_call_id[call_id] = call
-        self._call_ids.setdefault(call.sid, []).append(call_id)
-        for trace in self._early.take(call_id):
-            call.record_event(sip_event(trace))
 
     def _over(self, call: Call) -> None:
         """Count the call among the ended; forget the oldest of them."""
@@ -212,35 +237,23 @@ class CallManager:
             old = ended.popleft()
             del self._calls[old.sid]
             self._services.captures.forget(old.sid)
-            for call_id in self._call_ids.pop(old.sid, ()):
-                if self._by_call_id.get(call_id) is old:
-                    del self._by_call_id[call_id]
+            self._switchboard.forget(old)
 
     # Reports.
 
     def on_trace(self, trace: SipTrace) -> None:
         """Put a SIP message on the timeline of its call."""
-        call = self._by_call_id.get(trace.call_id)
-        if call is None:
-            self._early.add(trace)
-        else:
-            call.record_event(sip_event(trace))
+        self._switchboard.on_trace(trace)
 
     def on_report(self, report: Report) -> None:
         """Hand a worker's report to the leg that it is about."""
-        # A leg is named after its call; reports about no leg are the pool's.
-        call = self._calls.get(getattr(report, "leg_id", ""))
-        if call is not None:
-            call.leg.on_report(report)
+        self._switchboard.on_report(report)
 
     def on_worker_lost(self, worker: int, reason: str, leg_ids: frozenset[str]) -> None:
-        """End the calls of a dead worker with its reason."""
-        logger.error("media worker %d lost: %s; %d calls end", worker, reason,
+        """End the legs of a dead worker with its reason."""
+        logger.error("media worker %d lost: %s; %d legs end", worker, reason,
                      len(leg_ids))  # fmt: skip
-        for leg_id in leg_ids:
-            call = self._calls.get(leg_id)
-            if call is not None:
-                call.worker_lost(reason)
+        self._switchboard.on_worker_lost(reason, leg_ids)
 
     # Leaving.
 
@@ -255,6 +268,7 @@ class CallManager:
         for task in late:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._subscribers.drain()
         return len(late)
 
 

@@ -43,6 +43,7 @@ class CallMedia:
 
     Attributes:
         is_secure: The last offer and answer agreed on SRTP.
+        is_on_hold: The peer wants to hear nothing.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class CallMedia:
             crypto=_local_crypto(settings.srtp, is_offered=offers_srtp),
         )
         self.is_secure = False
+        self.is_on_hold = False
 
     async def open(self, offer: str | None) -> str:
         """Open the RTP port; return our answer, or our offer if the peer made none.

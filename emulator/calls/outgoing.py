@@ -1,82 +1,46 @@
-"""A party that we call: one attempt after another until somebody answers."""
+"""A party that we call: one attempt after another until somebody answers.
+
+The phones of one person ring at once, and share the leg that their INVITEs offer: who
+answers first has it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Sequence
 
+from emulator.calls.causes import DialResult
 from emulator.calls.dialing import Attempt, Phone, Route
-from emulator.calls.ending import EndCause
+from emulator.calls.ending import EndCause, Ending
+from emulator.calls.fork import Failure, Fork, Outcome
 from emulator.calls.leg import Leg
 from emulator.calls.media import CallMedia
 from emulator.calls.party import Party, PartyListener
-from emulator.calls.text import printable
 from emulator.config import MediaSettings
 from emulator.sip.address import Target
-from emulator.sip.events import (
-    Answered,
-    Provisional,
-    Rejected,
-    SessionEnded,
-    SessionEvent,
-)
-from emulator.sip.events import EndCause as SessionCause
+from emulator.sip.events import Answered
 from emulator.sip.session import CallSession
 
-
-class DialResult(Enum):
-    """What came of dialling, in the platform's words."""
-
-    ANSWERED = "completed"
-    BUSY = "busy"
-    NO_ANSWER = "no-answer"
-    FAILED = "failed"
-
-
-# RFC 3261 §21 in the platform's words; the rest is ``failed``.
-_BY_STATUS = {
-    408: DialResult.NO_ANSWER,
-    480: DialResult.NO_ANSWER,
-    486: DialResult.BUSY,
-    487: DialResult.NO_ANSWER,
-    600: DialResult.BUSY,
-    603: DialResult.BUSY,
-    604: DialResult.FAILED,
-    606: DialResult.FAILED,
-}
 _END_CAUSES = {
     DialResult.BUSY: EndCause.CALLEE_BUSY,
     DialResult.NO_ANSWER: EndCause.NO_ANSWER,
     DialResult.FAILED: EndCause.DIAL_FAILED,
 }
-
-
-def result_of_status(status: int) -> DialResult:
-    """Return what a final response of 300 or above means to the platform.
-
-    An unknown status counts as the first of its class (RFC 3261 §8.1.3.2).
-    """
-    unknown = DialResult.BUSY if 600 <= status < 700 else DialResult.FAILED
-    return _BY_STATUS.get(status, unknown)
-
-
-def may_try_next(status: int) -> bool:
-    """Tell whether another destination is tried: the server failed, not the callee."""
-    return 500 <= status < 600
-
-
-@dataclass(frozen=True)
-class _Failure:
-    result: DialResult
-    text: str
-    try_next: bool
+# Of several phones' refusals the one that says most.
+_RANK = [DialResult.BUSY, DialResult.NO_ANSWER, DialResult.FAILED]
+# To phones that rang in vain (RFC 3326 §3.1).
+_ELSEWHERE = ("Reason", 'SIP;cause=200;text="Call completed elsewhere"')
 
 
 class OutgoingParty(Party):
-    """The callee."""
+    """The callee.
 
-    bye_cause = EndCause.CALLEE_BYE
+    Args:
+        takes_early_media: Whether the leg is free for the sound of its ringing.
+
+    Attributes:
+        failure: Why nobody answered.
+    """
 
     def __init__(
         self,
@@ -86,24 +50,29 @@ class OutgoingParty(Party):
         settings: MediaSettings,
         ring_timeout_s: float,
         listener: PartyListener,
+        *,
+        takes_early_media: bool = True,
     ) -> None:
-        super().__init__(leg, listener)
+        super().__init__(leg, listener, EndCause.CALLEE_BYE)
         self._route = route
         self._phone = phone
         self._settings = settings
         self._ring_timeout_s = ring_timeout_s
+        self._takes_early_media = takes_early_media
+        self._forks: list[Fork] = []
         self._session: CallSession | None = None
         self._media: CallMedia | None = None
         self._is_up = asyncio.Event()
+        self.failure: Failure | None = None
 
     @property
     def session(self) -> CallSession | None:
-        """The session of the attempt that is ringing or has answered."""
+        """The session that was answered."""
         return self._session
 
     @property
     def media(self) -> CallMedia:
-        """The offers and answers of that attempt."""
+        """The offers and answers of the leg."""
         assert self._media is not None
         return self._media
 
@@ -113,81 +82,86 @@ class OutgoingParty(Party):
         await super().follow()
 
     async def establish(self) -> bool:
-        """Dial; end the call with the last failure when nobody answers."""
-        failure: _Failure | None = None
-        for attempt in self._route.attempts:
-            failure = await self._try(attempt)
+        """Dial; end the leg with the last failure when nobody answers."""
+        for attempts in self._route.rounds():
+            failure = await self._ring(attempts)
             if failure is None:
                 self._is_up.set()
                 return True
-            self._listener.record("note", text=f"{attempt.description}: {failure.text}")
+            self.failure = failure
             if not failure.try_next:
                 break
-        assert failure is not None, "a route has at least one attempt"
-        self._listener.end(_END_CAUSES[failure.result], failure.text)
+        assert self.failure is not None, "a route has at least one attempt"
+        self._end(_END_CAUSES[self.failure.result], self.failure.text)
         return False
 
-    async def _try(self, attempt: Attempt) -> _Failure | None:
-        """Place one call; None when it is answered."""
-        if self._media is None:
-            own_ip = self._phone.advertised_ip_towards(attempt.host)
-            self._media = CallMedia(
-                self.leg,
-                self._settings,
-                own_ip=own_ip,
-                source_ip=attempt.host,
-                offers_srtp=attempt.srtp,
-            )
-            self._offer = await self._media.open(None)
-        self._session = self._phone.place_call(
-            attempt.invite(self._offer, self._ring_timeout_s)
-        )
-        self._listener.placed(self._session)
-        while True:
-            event = await self._session.next_event()
-            if isinstance(event, Answered):
-                self._answered(event)
-                return None
-            failure = self._failure_of(event)
-            if failure is not None:
-                return failure
+    def hang_up(self, ending: Ending) -> None:
+        """End the session, or every INVITE that is still on its way."""
+        for fork in self._forks:
+            fork.session.hang_up(headers=[ending.reason_header()])
 
-    def _answered(self, event: Answered) -> None:
-        assert self._session is not None
-        address = self._session.remote_address
+    async def _ring(self, attempts: Sequence[Attempt]) -> Failure | None:
+        """Ring all at once; None when one of them has answered."""
+        forks = [await self._place(attempt) for attempt in attempts]
+        waiting = {asyncio.create_task(fork.outcome()): fork for fork in forks}
+        self.tasks |= waiting.keys()
+        failures: list[Failure] = []
+        while waiting:
+            done, _ = await asyncio.wait(waiting, return_when="FIRST_COMPLETED")
+            for task in done:
+                fork = waiting.pop(task)
+                self.tasks.discard(task)
+                if self._take_outcome(fork, task.result(), failures):
+                    return None
+        return min(failures, key=lambda failure: _RANK.index(failure.result))
+
+    async def _place(self, attempt: Attempt) -> Fork:
+        own_ip = self._phone.advertised_ip_towards(attempt.host)
+        media = CallMedia(
+            self.leg,
+            self._settings,
+            own_ip=own_ip,
+            source_ip=attempt.host,
+            offers_srtp=attempt.srtp,
+        )
+        offer = await media.open(None)
+        session = self._phone.place_call(attempt.invite(offer, self._ring_timeout_s))
+        self._listener.placed(session, attempt)
+        fork = Fork(attempt, session, media, self._ring_timeout_s, self._progress)
+        self._forks.append(fork)
+        return fork
+
+    def _take_outcome(
+        self, fork: Fork, outcome: Outcome, failures: list[Failure]
+    ) -> bool:
+        """Take an answer, or note a failure; tell whether it was an answer."""
+        if isinstance(outcome, Answered):
+            self._answered(fork, outcome)
+            return True
+        text = f"{fork.attempt.description}: {outcome.text}"
+        self._listener.record("note", text=text)
+        self._forks.remove(fork)
+        failures.append(outcome)
+        return False
+
+    def _answered(self, fork: Fork, event: Answered) -> None:
+        for other in self._forks:
+            if other is not fork:
+                other.session.hang_up(headers=[_ELSEWHERE])
+        self._session, self._media = fork.session, fork.media
+        address = fork.session.remote_address
         self.media.source_ip = (
             address.host if isinstance(address, Target) else address.ip
         )
         self._accept_answer(event.sdp or "")
 
-    def _failure_of(self, event: SessionEvent) -> _Failure | None:
-        match event:
-            case Provisional(status=status, sdp=sdp):
-                self._progress(status, sdp)
-            case Rejected(status=status, reason_phrase=phrase):
-                text = printable(f"refused with {status} {phrase}")
-                return _Failure(result_of_status(status), text, may_try_next(status))
-            case SessionEnded(cause=cause, detail=detail):
-                return self._ended(cause, detail)
-            case _:
-                pass  # Nothing else can happen before an answer.
-        return None
-
-    def _progress(self, status: int, sdp: str | None) -> None:
+    def _progress(self, fork: Fork, status: int, sdp: str | None) -> None:
         """A phone rings; early media is its sound."""
+        if self._session is not None:
+            return
         if status >= 180:
             self._listener.party_rings({"status": status})
-        if sdp is not None:
+        if sdp is not None and self._takes_early_media and len(self._forks) == 1:
+            self._media = fork.media
             self._accept_answer(sdp)
-
-    def _ended(self, cause: SessionCause, detail: str) -> _Failure:
-        """Return what an end without a final response of the callee means."""
-        if cause in {SessionCause.NO_ANSWER, SessionCause.LOCAL_CANCEL}:
-            return _Failure(
-                DialResult.NO_ANSWER,
-                f"nobody answered within {self._ring_timeout_s:g} s",
-                try_next=False,
-            )
-        text = printable(f"{cause.value}: {detail}" if detail else cause.value)
-        unreachable = cause in {SessionCause.TIMEOUT, SessionCause.TRANSPORT}
-        return _Failure(DialResult.FAILED, text, try_next=unreachable)
+            self._listener.early_media()

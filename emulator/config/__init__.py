@@ -22,6 +22,7 @@ from emulator.config.loading import (
 from emulator.config.parties import (
     AccountSettings,
     NumberSettings,
+    SubscriberSettings,
     TrunkCredentialSettings,
     TrunkNumberSettings,
     TrunkSettings,
@@ -63,6 +64,7 @@ __all__ = [
     "SipSettings",
     "SpeechSettings",
     "StreamSettings",
+    "SubscriberSettings",
     "TrunkCredentialSettings",
     "TrunkNumberSettings",
     "TrunkSettings",

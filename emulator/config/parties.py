@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from emulator.config.section import Network, Section, TelephoneNumber
 
@@ -118,6 +119,42 @@ class TrunkSettings(Section):
         for value in values:
             ipaddress.ip_network(value, strict=False)
         return values
+
+
+class SubscriberSettings(Section):
+    """A simulated person: a number that answers without a phone."""
+
+    number: str = Field(description="The person's number, any spelling.")
+    answers_after_s: float = Field(
+        1.0, ge=0, le=600, description="Ring time before the answer."
+    )
+    busy: bool = Field(False, description="Is busy: 486.")
+    rejects: bool = Field(
+        False, description="Rings for answers_after_s, then declines: 603."
+    )
+    no_answer: bool = Field(False, description="Rings for ever.")
+    plays: str | None = Field(
+        None, description="WAV or MP3 file that is heard after the answer."
+    )
+    presses: str = Field(
+        "",
+        pattern=r"^[0-9A-Da-d*#]{0,64}$",
+        description="Keys that are pressed after the answer.",
+    )
+    hangs_up_after_s: float | None = Field(
+        None, gt=0, description="Seconds after the answer; unset: never."
+    )
+
+    @model_validator(mode="after")
+    def _does_one_thing(self) -> SubscriberSettings:
+        moods = [
+            name for name in ("busy", "rejects", "no_answer") if getattr(self, name)
+        ]
+        if len(moods) > 1:
+            raise ValueError(f"cannot be {' and '.join(moods)} at once")
+        if self.plays is not None and not Path(self.plays).is_file():
+            raise ValueError(f"plays: there is no file {self.plays}")
+        return self
 
 
 def default_numbers() -> tuple[NumberSettings, ...]:

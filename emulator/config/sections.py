@@ -68,6 +68,12 @@ class SipSettings(Section):
         False, description="484 to every dialled number that is not E.164."
     )
 
+    refer: Literal["refuse", "transfer"] = Field(
+        "refuse",
+        description="What a REFER gets: 603, or 202 and the new party in its place. "
+        "Assumed: whether the platform's trunks honour it is undocumented.",
+    )
+
     @field_validator("custom_headers")
     @classmethod
     def _are_not_reserved(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -151,6 +157,9 @@ class CallSettings(Section):
 
     ring_ms: int = Field(
         300, ge=0, description="Ring time before a flow answers; 0: at once."
+    )
+    max_ring_s: float = Field(
+        60.0, gt=0, le=180, description="Ring time of a call from a trunk to a person."
     )
     max_concurrent: int = Field(
         1000, ge=1, description="More calls get 503: bounds memory and ports."

@@ -16,6 +16,7 @@ from emulator.config.flows import (
 from emulator.config.parties import (
     AccountSettings,
     NumberSettings,
+    SubscriberSettings,
     TrunkSettings,
     UserSettings,
     default_numbers,
@@ -45,6 +46,7 @@ class Settings(Section):
     numbers: tuple[NumberSettings, ...] = Field(default_factory=default_numbers)
     users: tuple[UserSettings, ...] = Field(default_factory=default_users)
     trunks: tuple[TrunkSettings, ...] = ()
+    subscribers: tuple[SubscriberSettings, ...] = ()
     sip: SipSettings = SipSettings()
     media: MediaSettings = MediaSettings()
     recordings: RecordingSettings = RecordingSettings()

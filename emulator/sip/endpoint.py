@@ -7,6 +7,7 @@ logged and ends there: the transport and all other calls go on.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -109,6 +110,7 @@ class SipEndpoint:
             options, clock, self._receive, lambda: self._agent.connections_in_use
         )
         self._started_agent: UserAgent | None = None
+        self._listeners: tuple[BoundListener, ...] = ()
         self._mailboxes: dict[int, EventMailbox] = {}
         self._requests: dict[int, asyncio.Future[Response]] = {}
         self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
@@ -124,7 +126,7 @@ class SipEndpoint:
         Raises:
             ListenError: Names the address, the port and the setting.
         """
-        listeners = await self._transport.start()
+        listeners = self._listeners = await self._transport.start()
         ports = {listener.transport: listener.port for listener in listeners}
         networks = self._options.networks or own_networks()
         self._started_agent = UserAgent(self._options, networks, ports, self._ids)
@@ -185,6 +187,14 @@ class SipEndpoint:
             dialled: As ``OutgoingInvite.dialled``.
         """
         return self._agent.advertised_ip_towards(host, dialled)
+
+    @property
+    def loopback(self) -> Target:
+        """Where a call to ourselves goes: our first listener, by a local address."""
+        listener = self._listeners[0]
+        any_address = ipaddress.ip_address(listener.ip).is_unspecified
+        host = "127.0.0.1" if any_address else listener.ip
+        return Target(listener.transport, host, listener.port)
 
     async def send_request(self, outgoing: OutgoingRequest) -> Response:
         """Send a request outside calls and return its final response.

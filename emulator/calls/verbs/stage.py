@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from emulator.calls.ending import EndCause
+from emulator.calls.dialing import Identity, Route
+from emulator.calls.dialled import DialledLeg
+from emulator.calls.ending import EndCause, Ending
 from emulator.calls.leg import Leg, LegListener
 from emulator.calls.services import CallServices
 from emulator.flow.context import CallContext
@@ -54,6 +56,29 @@ class Keys:
             self._pressed = None
 
 
+class Dialler(Protocol):
+    """The call as it rings further parties.
+
+    Attributes:
+        on_hold: Told that the caller put us on hold (True) or took us back.
+    """
+
+    on_hold: Callable[[bool], None]
+
+    @property
+    def ending(self) -> Ending | None:
+        """How the call ended; None while it is up."""
+
+    def dial(self, route: Route, ring_timeout_s: float, sid: str) -> DialledLeg:
+        """Return a further party, which ``DialledLeg.ring`` rings."""
+
+    def new_leg_sid(self) -> str:
+        """Return a SID for a further party."""
+
+    def identity(self, leg_sid: str, caller_id: str | None = None) -> Identity:
+        """Return what a callee is told of the caller."""
+
+
 class Stage:
     """One call on which verbs are carried out.
 
@@ -62,6 +87,7 @@ class Stage:
         listener: Takes what belongs on the timeline.
         caller_gone: Set once the call has ended under the flow.
         beside: Owns what goes on beside the flow; the call is over when it is.
+        dialler: Rings further parties.
 
     Attributes:
         stream_ended: Told the end of a one-way stream, whichever applet runs.
@@ -78,6 +104,7 @@ class Stage:
         listener: FlowListener,
         caller_gone: asyncio.Event,
         beside: asyncio.TaskGroup,
+        dialler: Dialler,
     ) -> None:
         self.context = context
         self.leg = leg
@@ -87,6 +114,7 @@ class Stage:
         self.beside = beside
         self.unawaited_requests = asyncio.Semaphore(MAX_UNAWAITED_REQUESTS)
         self.keys = Keys()
+        self.dialler = dialler
         self.stream_ended: Callable[[StreamResult], None] = lambda _: None
         self.streams: dict[str, asyncio.Task[StreamResult]] = {}
         self.last_stream = ""

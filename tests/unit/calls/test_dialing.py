@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from emulator.calls.causes import DialResult, may_try_next, result_of_status
 from emulator.calls.dialing import Identity, NotDialled, Route, find_route
-from emulator.calls.outgoing import DialResult, may_try_next, result_of_status
 from emulator.config import Settings
 from emulator.sip.address import Target
 from emulator.sip.registrar import Binding
@@ -35,6 +35,10 @@ class FakePhone:
 
     def advertised_ip_towards(self, host: str) -> str:
         return "127.0.0.1"
+
+    @property
+    def loopback(self) -> Target:
+        return Target("udp", "127.0.0.1", 5060)
 
 
 def route(target: str, **sections: Any) -> Route:

@@ -1,0 +1,110 @@
+"""One INVITE of ours, followed until it is answered or has failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from emulator.calls.causes import (
+    Cause,
+    DialResult,
+    cause_of_status,
+    may_try_next,
+    result_of_status,
+)
+from emulator.calls.dialing import Attempt
+from emulator.calls.media import CallMedia
+from emulator.calls.text import printable
+from emulator.sip.events import (
+    Answered,
+    Provisional,
+    Rejected,
+    SessionEnded,
+    SessionEvent,
+)
+from emulator.sip.events import EndCause as SessionCause
+from emulator.sip.session import CallSession
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt came to nothing.
+
+    Attributes:
+        status: The callee's final response; None when there was none.
+    """
+
+    result: DialResult
+    cause: Cause
+    text: str
+    status: int | None = None
+    try_next: bool = False
+
+
+Outcome: TypeAlias = Answered | Failure
+
+
+class Fork:
+    """An INVITE that is on its way.
+
+    Args:
+        media: The offer that went out with it.
+        on_progress: Told the status and SDP of each provisional response.
+    """
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        session: CallSession,
+        media: CallMedia,
+        ring_timeout_s: float,
+        on_progress: Callable[[Fork, int, str | None], None],
+    ) -> None:
+        self.attempt = attempt
+        self.session = session
+        self.media = media
+        self._ring_timeout_s = ring_timeout_s
+        self._on_progress = on_progress
+
+    async def outcome(self) -> Outcome:
+        """Wait until somebody answers or it has failed."""
+        while True:
+            event = await self.session.next_event()
+            if isinstance(event, Answered):
+                return event
+            failure = self._failure_of(event)
+            if failure is not None:
+                return failure
+
+    def _failure_of(self, event: SessionEvent) -> Failure | None:
+        match event:
+            case Provisional(status=status, sdp=sdp):
+                self._on_progress(self, status, sdp)
+            case Rejected(status=status, reason_phrase=phrase):
+                return Failure(
+                    result_of_status(status),
+                    cause_of_status(status),
+                    printable(f"refused with {status} {phrase}"),
+                    status,
+                    may_try_next(status),
+                )
+            case SessionEnded(cause=cause, detail=detail):
+                return self._ended(cause, detail)
+            case _:
+                pass  # Nothing else can happen before an answer.
+        return None
+
+    def _ended(self, cause: SessionCause, detail: str) -> Failure:
+        """Return what an end without a final response of the callee means."""
+        if cause in {SessionCause.NO_ANSWER, SessionCause.LOCAL_CANCEL}:
+            text = f"nobody answered within {self._ring_timeout_s:g} s"
+            return Failure(DialResult.NO_ANSWER, Cause.NO_ANSWER, text)
+        text = printable(f"{cause.value}: {detail}" if detail else cause.value)
+        unreachable = cause in {SessionCause.TIMEOUT, SessionCause.TRANSPORT}
+        return Failure(
+            DialResult.FAILED,
+            Cause.NORMAL_TEMPORARY_FAILURE,
+            text,
+            try_next=unreachable,
+        )

@@ -1,0 +1,117 @@
+"""Two parties talk: bridged until one of them leaves or the time is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol, TypeAlias
+
+from emulator.calls.dialled import DialledLeg
+from emulator.calls.leg import Leg, Prompt
+from emulator.events import JsonValue
+
+EndedBy: TypeAlias = Literal["caller", "callee", "limit"]
+
+
+class Music:
+    """What somebody who waits hears, over and over.
+
+    Args:
+        prompt: None: nothing.
+    """
+
+    def __init__(self, leg: Leg, prompt: Prompt | None, name: str) -> None:
+        self._leg = leg
+        self._prompt = prompt
+        self._said: dict[str, JsonValue] = {"music": name}
+        self._task: asyncio.Task[object] | None = None
+
+    def start(self) -> None:
+        """Play until ``stop``."""
+        if self._prompt is None or self._task is not None:
+            return
+        prompt: Prompt = {**self._prompt, "loop": True}
+        self._task = asyncio.create_task(self._leg.play(self._said, **prompt))
+
+    def switch(self, is_on: bool) -> None:
+        """Start or stop."""
+        if is_on:
+            self.start()
+        else:
+            self.stop()
+
+    def stop(self) -> None:
+        """Be silent again."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+
+class Caller(Protocol):
+    """The first party of a call, as far as it talks to another.
+
+    Attributes:
+        on_hold: Told that it put us on hold (True) or took us back.
+    """
+
+    leg: Leg
+    on_hold: Callable[[bool], None]
+
+    def record(
+        self,
+        kind: str,
+        data: Mapping[str, JsonValue] | None = None,
+        /,
+        *,
+        at_s: float | None = None,
+        **more: JsonValue,
+    ) -> None:
+        """Put an event on the call's timeline."""
+
+
+def join(caller: Caller, callee: DialledLeg, *, early: bool = False) -> None:
+    """Let two parties hear each other; ``early``: before there is an answer."""
+    caller.leg.bridge(callee.leg)
+    caller.record("call.bridged", leg=callee.sid, early=early)
+
+
+async def talk(
+    caller: Caller,
+    callee: DialledLeg,
+    caller_gone: asyncio.Event,
+    limit_s: float | None = None,
+    hold_music: Prompt | None = None,
+) -> EndedBy:
+    """Let two parties talk; return who ended it. The callee's leg is still to close.
+
+    Who is put on hold hears ``hold_music``.
+    """
+    to_caller = Music(caller.leg, hold_music, "hold")
+    to_callee = Music(callee.leg, hold_music, "hold")
+    caller.on_hold, callee.on_hold = to_callee.switch, to_caller.switch
+    try:
+        return await _until_somebody_leaves(callee, caller_gone, limit_s)
+    finally:
+        caller.on_hold = callee.on_hold = _nothing
+        to_caller.stop()
+        to_callee.stop()
+        caller.leg.bridge(None)
+
+
+async def _until_somebody_leaves(
+    callee: DialledLeg, caller_gone: asyncio.Event, limit_s: float | None
+) -> EndedBy:
+    gone = asyncio.create_task(caller_gone.wait())
+    left = asyncio.create_task(callee.ended.wait())
+    try:
+        await asyncio.wait({gone, left}, timeout=limit_s, return_when="FIRST_COMPLETED")
+        if gone.done():
+            return "caller"
+        return "callee" if left.done() else "limit"
+    finally:
+        gone.cancel()
+        left.cancel()
+
+
+def _nothing(_: bool) -> None:
+    """Nobody talks."""

@@ -1,0 +1,15 @@
+"""Which numbers are a trunk's."""
+
+from __future__ import annotations
+
+from emulator.calls.numbers import canonical
+from emulator.config import TrunkSettings
+
+
+def owns_number(trunk: TrunkSettings, number: str) -> bool:
+    """Tell whether a number, in any spelling, is mapped to a trunk with mode pstn."""
+    wanted = canonical(number)
+    return any(
+        entry.mode == "pstn" and canonical(entry.number) == wanted
+        for entry in trunk.numbers
+    )
