@@ -209,7 +209,7 @@ class Leg:
         self, command: StartRecording, on_ended: Callable[[RecordingEnded], None]
     ) -> None:
         """Record the leg; ``on_ended`` is called once, whatever happens."""
-        if not self._is_open:
+        if self._rtp_port is None:
             on_ended(_lost_recording(command.recording_id, "the leg is not open"))
             return
         self._recordings[command.recording_id] = on_ended
