@@ -7,6 +7,8 @@ to its limit only. ``httpx`` loads with the first request, in a thread: it takes
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 import time
 from collections.abc import Mapping
@@ -183,7 +185,9 @@ def _reason(error: BaseException) -> str:
     said = str(error) or type(error).__name__
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            said = cause.strerror
+        if isinstance(cause, (ssl.SSLError, socket.gaierror)):
+            said = str(cause.strerror)
+        elif isinstance(cause, OSError) and cause.errno:
+            said = os.strerror(cause.errno)
         cause = cause.__cause__ or cause.__context__
     return said
