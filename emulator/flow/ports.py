@@ -132,9 +132,14 @@ class StreamResult:
 
 @dataclass(frozen=True, slots=True)
 class StreamStarted:
-    """A one-way stream is being set up; its end comes by ``FlowRun.stream_ended``."""
+    """A one-way stream is being set up; its end comes by ``FlowRun.stream_ended``.
+
+    Attributes:
+        result: Its end, when it failed at once: no later word comes.
+    """
 
     stream_sid: str
+    result: StreamResult | None = None
 
 
 @dataclass(frozen=True, slots=True)

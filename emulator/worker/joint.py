@@ -282,7 +282,8 @@ class Joint:
     def stream_happened(
         self, kind: str, at_s: float, data: Mapping[str, JsonValue]
     ) -> None:
-        """Pass a timeline entry of the stream on."""
+        """Pass a timeline entry of the stream on; a call may have several streams."""
+        data = {"stream_sid": self.request.stream_sid, **data}
         self._around.report(Happened(self.request.leg_id, kind, at_s, data))
 
     def stream_ended(self, ended: StreamOutcome) -> None:

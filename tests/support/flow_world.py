@@ -94,7 +94,7 @@ def flow_world(
 ) -> Iterator[FlowWorld]:
     """Run all that calls through ``flows`` need.
 
-    In their text, ``${WEBHOOKS}`` is the webhook server, ``${GOODBYE_BOT}`` a bot's URL.
+    In their text, ``${WEBHOOKS}`` is the webhook server, ``${ECHO_BOT}`` a bot's URL.
     """
     numbers = write_flows(directory / "flows", flows)
     wanted = [f'  - {{number: "{n}", flow: {flow}}}\n' for flow, n in numbers.items()]

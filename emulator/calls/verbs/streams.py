@@ -38,7 +38,10 @@ async def _start_stream(stage: Stage, verb: StartStream) -> StreamStarted:
     command = _command(stage, verb, two_way=False)
     stream = stage.beside.create_task(_follow(stage, command))
     stage.streams[command.stream_sid] = stream
-    return StreamStarted(command.stream_sid)
+    # It is dialled, or refused for the account's limit, before any stream that follows.
+    await asyncio.sleep(0)
+    result = stream.result() if stream.done() else None
+    return StreamStarted(command.stream_sid, result)
 
 
 async def _follow(stage: Stage, command: worker.OpenStream) -> StreamResult:

@@ -64,8 +64,10 @@ class Stream(BotApplet):
                 custom_parameters=self.parameters_for(call, url),
             )
         )
+        call.stream = StreamRecord(started.stream_sid, url, started.result)
+        if refused := started.result:
+            return Outcome("next", f"the stream failed: {refused.detailed_status}")
         call.live_streams.append(started.stream_sid)
-        call.stream = StreamRecord(started.stream_sid, url, None)
         return Outcome("next", "the stream runs beside what follows")
 
     def _stop(self, call: CallState) -> AppletRun:
