@@ -130,6 +130,7 @@ def engine_options(settings: Settings) -> dict[str, JsonValue]:
     return {
         "rtp_timeout_s": settings.sip.rtp_timeout_s,
         "inband_dtmf": settings.media.inband_dtmf,
+        "jitter_buffer_ms": settings.media.jitter_buffer_ms,
         **{name: stream[name] for name in ENGINE_STREAM_KNOBS},
     }
 

@@ -103,6 +103,13 @@ class MediaSettings(Section):
         description="SRTP with keys in SDP (RFC 4568). accept: whoever offers it gets "
         "it; require: plain RTP gets 488, and our own offers ask for SRTP.",
     )
+    jitter_buffer_ms: int = Field(
+        0,
+        ge=0,
+        le=500,
+        description="How long a caller's packets wait to be put in order, in ms; they "
+        "are heard with the next packet of ours. 0: not at all.",
+    )
     inband_dtmf: bool = Field(
         False, description="Hear digits in the audio of phones without RFC 4733."
     )

@@ -13,6 +13,7 @@ from emulator.rtp.packet import (
     HEADER_BYTES,
     PAYLOAD_TYPE_MASK,
     PLAIN_FIRST_BYTE,
+    RTCP_TYPES,
     RtpParseError,
     payload_bounds,
 )
@@ -27,8 +28,6 @@ CLOCK_RATE_HZ = 8000
 MAX_PAYLOAD_BYTES = 1600
 # Comfort noise (RFC 3389) is ignored: the pause that it fills is silence here.
 COMFORT_NOISE_PAYLOAD_TYPE = 13
-# RFC 5761 §4: a second byte of 192-223 is RTCP that shares the port.
-_RTCP_TYPES = range(192, 224)
 
 # What ``receive`` answers when the datagram holds no audio to use: RTP of another kind,
 # which tells that the peer is there; and what is no RTP, which tells nothing.
@@ -85,20 +84,36 @@ class RtpReceiver:
         """Whether nothing that came so far was encrypted with the peer's key."""
         return self.opener is not None and self._ssrc is None
 
-    def receive(self, packet: bytearray, length: int, now_s: float) -> int:
-        """Take one datagram in.
+    def open(self, packet: bytearray, length: int) -> int:
+        """Decrypt a datagram in its place, with ``opener``.
+
+        Returns:
+            Its new length; 0 when it is none of the peer's, which is counted.
+        """
+        assert self.opener is not None
+        plain = self.opener.open(bytes(packet[:length]))
+        if plain is None:
+            return 0
+        packet[: len(plain)] = plain
+        return len(plain)
+
+    def receive(
+        self,
+        packet: bytes | bytearray,
+        length: int,
+        now_s: float,
+        arrived_s: float | None = None,
+    ) -> int:
+        """Take one plain datagram in.
+
+        Args:
+            arrived_s: When it came, if that was before now: it was held.
 
         Returns:
             The number of packets missing directly before this one when it holds audio
             to use, at ``start`` to ``end``; else a negative number: ``NOT_RTP``, or
             any other for RTP that is no audio or that comes too late.
         """
-        if self.opener is not None:
-            plain = self.opener.open(bytes(packet[:length]))
-            if plain is None:
-                return NOT_RTP
-            length = len(plain)
-            packet[:length] = plain
         if length <= HEADER_BYTES:
             self.malformed += 1
             return NOT_RTP
@@ -120,7 +135,7 @@ class RtpReceiver:
         source = self._source
         gap = source.receive(number)
         if gap >= 0:
-            source.measure(timestamp, now_s)
+            source.measure(timestamp, now_s if arrived_s is None else arrived_s)
         return gap
 
     def expire_digit(self, now_s: float) -> None:
@@ -129,7 +144,7 @@ class RtpReceiver:
             self._on_press(press)
         self.key_is_down = self._digits.is_down
 
-    def _find_payload(self, packet: bytearray, length: int) -> bool:
+    def _find_payload(self, packet: bytes | bytearray, length: int) -> bool:
         try:
             self.start, self.end = payload_bounds(packet, length)
         except RtpParseError:
@@ -139,7 +154,7 @@ class RtpReceiver:
 
     def _receive_other(
         self,
-        packet: bytearray,
+        packet: bytes | bytearray,
         second: int,
         number: int,
         timestamp: int,
@@ -147,7 +162,7 @@ class RtpReceiver:
         now_s: float,
     ) -> int:
         payload_type = second & PAYLOAD_TYPE_MASK
-        if second in _RTCP_TYPES:
+        if second in RTCP_TYPES:
             self.rtcp += 1
             return NOT_RTP
         if payload_type == self._event_payload_type:
@@ -161,7 +176,12 @@ class RtpReceiver:
         return NOT_AUDIO
 
     def _receive_event(
-        self, packet: bytearray, number: int, timestamp: int, ssrc: int, now_s: float
+        self,
+        packet: bytes | bytearray,
+        number: int,
+        timestamp: int,
+        ssrc: int,
+        now_s: float,
     ) -> None:
         """Events are de-duplicated by timestamp: late packets count as well."""
         if ssrc != self._ssrc and not self._accept_ssrc(ssrc):

@@ -93,6 +93,7 @@ class EngineOptions:
         on_bot_close: ``drop`` or ``drain`` what a bot left behind.
         one_way_audio: A one-way stream has both parties, ``mixed``, or the ``caller``.
         inband_dtmf: Whether keys are also recognised by their sound.
+        jitter_buffer_ms: How long inbound packets wait to be put in order; 0: not.
     """
 
     rtp_timeout_s: float = 30.0
@@ -102,6 +103,7 @@ class EngineOptions:
     on_bot_close: str = "drop"
     one_way_audio: str = "mixed"
     inband_dtmf: bool = False
+    jitter_buffer_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
