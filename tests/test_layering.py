@@ -64,6 +64,7 @@ WORKER_SIDES = {
     "worker.recording_tap": "worker.engine",
     "worker.recordings": "worker.engine",
     "worker.report_exchange": "worker.engine",
+    "worker.arrivals": "worker.engine",
     "worker.security": "worker.engine",
     "worker.surroundings": "worker.engine",
     "worker.taps": "worker.engine",

@@ -206,6 +206,15 @@ class Playout:
         self._due = [mark for mark in self._due if mark.owner is not owner]
         return dropped
 
+    def counters(self) -> dict[str, int]:
+        """Return what was counted, by names that carry their units."""
+        return {
+            "underruns": self.underruns,
+            "gap_ms": self.gap_ms,
+            "dropped_ms": self.dropped_bytes // BYTES_PER_MS,
+            "peak_queued_ms": self.peak_bytes // BYTES_PER_MS,
+        }
+
     def _holds(self, owner: object) -> bool:
         return self._head is not None and self._head.owner is owner
 

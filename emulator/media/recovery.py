@@ -85,6 +85,14 @@ class StallRecovery:
             self._owed_bytes -= frame_bytes
             self.discarded_ms += frame_bytes // BYTES_PER_MS
 
+    def counters(self) -> dict[str, int]:
+        """Return what was counted, by names that carry their units."""
+        return {
+            "stalls": self.stalls,
+            "stalled_ms": self.stalled_ms,
+            "stall_discarded_ms": self.discarded_ms,
+        }
+
     def _is_quiet_next(self, law: Law) -> bool:
         frame = self._playout.peek()
         return frame is not None and peak(frame, law) <= QUIET_PEAK

@@ -21,12 +21,12 @@ from emulator.media.playout import Playout
 from emulator.media.prompts import PromptCache
 from emulator.media.recovery import StallRecovery
 from emulator.media.tones import dtmf, silence
-from emulator.rtp.jitter import JitterBuffer
 from emulator.rtp.ports import PortPair
 from emulator.rtp.receiver import NOT_RTP, RtpReceiver
 from emulator.rtp.reporting import Reporting
 from emulator.rtp.sender import RtpSender
 from emulator.rtp.telephone_event import Press, is_digit
+from emulator.worker.arrivals import Arrivals
 from emulator.worker.joint import Joint
 from emulator.worker.keys import MAX_WAITING, Keys, KeySender
 from emulator.worker.messages import (
@@ -99,9 +99,10 @@ class Leg:
         self.ptime_ms = _usable_ptime(self.media.ptime_ms)
         frame_bytes = self.ptime_ms * BYTES_PER_MS
         self._receiver = RtpReceiver(0, None, self._pressed)
-        self._jitter: JitterBuffer | None = None
-        if around.options.jitter_buffer_ms:
-            self._jitter = JitterBuffer(around.options.jitter_buffer_ms, payload_type=0)
+        depth_ms = around.options.jitter_buffer_ms
+        self._arrivals = Arrivals(
+            self._receiver, depth_ms, self._hear, self.socket.release
+        )
         self._sender = RtpSender(
             self.media.payload_type,
             frame_bytes,
@@ -254,17 +255,10 @@ class Leg:
             return
         if length >= MAX_DATAGRAM_BYTES:
             length = 0  # Counted as malformed.
-        receiver, jitter = self._receiver, self._jitter
-        if receiver.opener is not None:
-            length = receiver.open(buffer, length)
-            if not length:
-                if receiver.has_only_forgeries:
-                    self.socket.release()
-                return
-        if jitter is not None and jitter.takes(buffer, length):
-            jitter.push(bytes(view[:length]), now_s)
-        else:
+        if self._arrivals.is_direct:
             self._hear(buffer, view, length, now_s, now_s)
+        else:
+            self._arrivals.take(buffer, view, length, now_s)
 
     def _hear(
         self,
@@ -296,8 +290,8 @@ class Leg:
 
     def send_slot(self, now_s: float) -> None:
         """Send the packet of this slot; the time of a slot is ``ptime_ms``."""
-        if self._jitter is not None:
-            self._hear_held(self._jitter, now_s)
+        if not self._arrivals.is_direct:
+            self._arrivals.release(now_s)
         if not self._is_flowing and not self._may_flow(now_s):
             self._send_before_flow()
             return
@@ -351,9 +345,8 @@ class Leg:
     def _use(self, media: MediaParams, *, moved: bool = True) -> None:
         event_type = media.telephone_event_payload_type
         self._receiver.update(media.payload_type, event_type)
-        if self._jitter is not None:
-            self._jitter.payload_type = media.payload_type
         self._security.use(media.srtp)
+        self._arrivals.update(media.payload_type)
         self._quiet_frame = self.law.quiet(self.ptime_ms * BYTES_PER_MS)
         if media is _UNKNOWN:
             return
@@ -396,12 +389,6 @@ class Leg:
     def _note_first_audio(self, now_s: float) -> None:
         self._first_audio_s = now_s
         self._happened("media.first_audio", {"codec": self.law.name})
-
-    def _hear_held(self, jitter: JitterBuffer, now_s: float) -> None:
-        """Hear what the jitter buffer lets go: once per slot, so that it is steady."""
-        while (due := jitter.pop(now_s)) is not None:
-            packet, arrived_s = due
-            self._hear(packet, memoryview(packet), len(packet), now_s, arrived_s)
 
     def _conceal(self, missing_bytes: int) -> None:
         """Put silence where packets are missing, less what has been put already."""
@@ -478,21 +465,10 @@ class Leg:
             "received": {
                 **self._receiver.counters(),
                 "foreign": self.socket.foreign,
-                **(self._jitter.counters() if self._jitter else {}),
+                **self._arrivals.counters(),
             },
-            "sent": {
-                "packets": self._sender.packets,
-                "errors": self.socket.errors,
-            },
-            "playout": {
-                "underruns": self.playout.underruns,
-                "gap_ms": self.playout.gap_ms,
-                "dropped_ms": self.playout.dropped_bytes // BYTES_PER_MS,
-                "peak_queued_ms": self.playout.peak_bytes // BYTES_PER_MS,
-                "stalls": self._recovery.stalls,
-                "stalled_ms": self._recovery.stalled_ms,
-                "stall_discarded_ms": self._recovery.discarded_ms,
-            },
+            "sent": {"packets": self._sender.packets, "errors": self.socket.errors},
+            "playout": {**self.playout.counters(), **self._recovery.counters()},
             "bridge": {"bridged_ms": self.bridged_ms, **self.voice_stats()},
             "rtcp": {**self.reports.counters()},
             "first_audio_ms": self._first_audio_ms(),
