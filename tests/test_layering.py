@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent / "emulator"
 
 BOTTOM = {
     "errors", "clock", "ids", "config", "logs", "events", "bus", "faults", "documents",
+    "fidelity",
     "stream_options",
 }  # fmt: skip
 

@@ -1,0 +1,81 @@
+"""Numbers, SIP, RTP and recordings."""
+
+from __future__ import annotations
+
+from emulator.fidelity.row import Row
+
+ROWS = (
+    Row(
+        "start.from of a declared user is the user's number, else sip:<user>",
+        "assumed", "decisions", "calls/door.py",
+    ),
+    Row(
+        "An ExoPhone is written 0 and ten digits",
+        "verified", "streaming spec §2.3", "calls/numbers.py",
+    ),
+    Row(
+        "X-UUI and X-Custom-Header reach the bot without X-, on VoIP numbers",
+        "documented", "streaming spec §1.4", "calls/custom_headers.py",
+        "sip.custom_headers",
+    ),
+    Row(
+        "A custom header over 45 bytes is dropped",
+        "documented", "streaming spec §7, 12", "calls/custom_headers.py",
+        "sip.custom_header_max_bytes",
+    ),
+    Row(
+        "UDP from trunks is taken",
+        "assumed", "rest spec §11, C-21", "calls/door.py", "sip.strict_transport",
+        "The trunk manuals exclude it; a PBX on the desk starts with it.",
+    ),
+    Row(
+        "An INVITE without X-Exotel-AccountSid is taken from trusted sources, with a "
+        "note",
+        "assumed", "rest spec §11, C-35", "calls/door.py",
+        "sip.require_account_header", "Mandatory in the manual.",
+    ),
+    Row(
+        "From of another host than {sid}.pstn.exotel.com is taken from trusted "
+        "sources, with a note",
+        "assumed", "rest spec §11, C-36", "calls/door.py",
+        "sip.require_account_domain", "The platform answers 403.",
+    ),
+    Row(
+        "Any spelling of an ExoPhone is taken, with a note; no number is 484",
+        "assumed", "rest spec §11, C-37", "calls/door.py", "sip.require_e164",
+        "The platform wants E.164.",
+    ),
+    Row(
+        "Phones register as declared users; trunks may not",
+        "assumed", "rest spec §11, C-23", "sip/registrar.py",
+        differs="The platform has no phones of this kind.",
+    ),
+    Row(
+        "A trunk may make 200 calls a minute",
+        "documented", "rest spec §8", "calls/rates.py", "trunks.calls_per_minute",
+        "The status that it is refused with is assumed.",
+    ),
+    Row(
+        "SIP on 5060 and 5061",
+        "assumed", "rest spec §11, C-22", "sip/endpoint.py", "sip.port",
+        "The platform listens on 5070 and 443.",
+    ),
+    Row(
+        "RTP on 10000 to 20000",
+        "assumed", "rest spec §11, C-32", "rtp/ports.py", "media.rtp_port_max",
+        "The platform's range is wider.",
+    ),
+    Row(
+        "A call rings before a flow answers it",
+        "assumed", "design", "calls/incoming.py", "calls.ring_ms",
+    ),
+    Row(
+        "A recording's file for both channels has the caller left",
+        "assumed", "streaming spec §6", "worker/messages.py",
+    ),
+    Row(
+        "Encrypted recordings and the region where they are kept",
+        "not imitated", "streaming spec §6", "worker/messages.py",
+        differs="No interface is described.",
+    ),
+)  # fmt: skip

@@ -1,0 +1,95 @@
+"""The fidelity table is current and true to the settings that it names."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from emulator.config import Settings, load_settings
+from emulator.fidelity.conflicts import CONFLICTS, Conflict
+from emulator.fidelity.page import TABLES, render_page
+from emulator.fidelity.row import Row
+from tests.unit.stream.test_conflicts import BY_OTHER_TESTS, PROBES
+
+ROOT = Path(__file__).resolve().parent.parent
+ROWS = [row for rows in TABLES.values() for row in rows]
+# Sections that hold nothing but behaviour of the platform: each setting needs a row.
+IMITATING = ("stream", "passthru", "quirks")
+
+
+def settings(profile: str, path: str = "", value: Any = None) -> Settings:
+    options = {"profile": ("--profile", profile)}
+    if path:
+        options[path] = ("--set", value)
+    return load_settings(file=None, text="", env={}, options=options).settings
+
+
+def read(tree: Settings, path: str) -> Any:
+    found: Any = tree
+    for name in path.split("."):
+        found = getattr(found, name)
+    return found
+
+
+def exists(path: str) -> bool:
+    model: Any = Settings
+    for name in path.split("."):
+        field = model.model_fields.get(name)
+        if field is None:
+            return False
+        model = field.annotation
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            model = next(iter(getattr(model, "__args__", ())), model)
+    return True
+
+
+def test_the_page_is_current() -> None:
+    page = (ROOT / "docs" / "fidelity.md").read_text()
+    assert page == render_page(), "python -m emulator.fidelity > docs/fidelity.md"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.knob or row.behaviour[:40])
+def test_a_row_names_a_setting_and_a_module_that_exist(row: Row) -> None:
+    assert (ROOT / "emulator" / row.where).exists()
+    assert not row.knob or exists(row.knob)
+    assert row.cites and row.behaviour
+
+
+@pytest.mark.parametrize("section", IMITATING)
+def test_every_imitating_setting_has_a_row(section: str) -> None:
+    told = {row.knob for row in ROWS}
+    model = Settings.model_fields[section].annotation
+    assert isinstance(model, type) and issubclass(model, BaseModel)
+    assert [n for n in model.model_fields if f"{section}.{n}" not in told] == []
+
+
+def test_every_row_of_the_references_conflicts_is_settled() -> None:
+    assert [conflict.number for conflict in CONFLICTS] == list(range(1, 36))
+    assert all(bool(c.knob) != bool(c.settled) for c in CONFLICTS)
+
+
+KNOBS = [conflict for conflict in CONFLICTS if conflict.knob]
+
+
+@pytest.mark.parametrize("row", KNOBS, ids=lambda row: row.knob)
+def test_a_conflicts_setting_has_the_values_that_are_told(row: Conflict) -> None:
+    assert read(settings("observed"), row.knob) == row.default
+    documented = row.default if row.documented is None else row.documented
+    assert read(settings("documented"), row.knob) == documented
+    other: Any = row.alternative
+    given = list(other) if isinstance(other, tuple) else other
+    assert read(settings("observed", row.knob, given), row.knob) == other
+    assert row.knob in {told.knob for told in ROWS}
+
+
+@pytest.mark.parametrize("row", KNOBS, ids=lambda row: row.knob)
+def test_a_conflicts_values_are_told_apart_by_a_test(row: Conflict) -> None:
+    assert (row.number in PROBES) != (row.number in BY_OTHER_TESTS)
+    for place in BY_OTHER_TESTS.get(row.number, ()):
+        file, _, name = place.partition("::")
+        tree = ast.parse((ROOT / "tests" / file).read_text())
+        assert name in {getattr(node, "name", "") for node in tree.body}, place
