@@ -13,7 +13,7 @@ from emulator.config import Settings, load_settings
 from emulator.fidelity.conflicts import CONFLICTS, Conflict
 from emulator.fidelity.page import TABLES, render_page
 from emulator.fidelity.row import Row
-from tests.unit.stream.test_conflicts import BY_OTHER_TESTS, PROBES
+from tests.support.conflicts import BY_OTHER_TESTS, PROBES
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = [row for rows in TABLES.values() for row in rows]
@@ -89,7 +89,12 @@ def test_a_conflicts_setting_has_the_values_that_are_told(row: Conflict) -> None
 @pytest.mark.parametrize("row", KNOBS, ids=lambda row: row.knob)
 def test_a_conflicts_values_are_told_apart_by_a_test(row: Conflict) -> None:
     assert (row.number in PROBES) != (row.number in BY_OTHER_TESTS)
-    for place in BY_OTHER_TESTS.get(row.number, ()):
-        file, _, name = place.partition("::")
+    if row.number in PROBES:
+        probe, default, alternative = PROBES[row.number]
+        assert probe(row.default) == default
+        assert probe(row.alternative) == alternative
+        assert default != alternative
+    else:
+        file, names = BY_OTHER_TESTS[row.number]
         tree = ast.parse((ROOT / "tests" / file).read_text())
-        assert name in {getattr(node, "name", "") for node in tree.body}, place
+        assert set(names) <= {getattr(node, "name", "") for node in tree.body}

@@ -24,7 +24,7 @@ _COMPARED = {"media.rtp_port_max": "media.rtp_port_min"}
 
 # A profile is a set of knobs; what a user sets beats it (decisions: two profiles).
 _OWN_PROFILES: Mapping[str, Mapping[str, JsonValue]] = {
-    "documented": {"passthru.timeout_s": 15.0}
+    "documented": {"passthru.timeout_s": 15.0, "quirks.no_greeting_disconnect": True}
 }
 PROFILES: Mapping[str, Mapping[str, JsonValue]] = {
     name: {
