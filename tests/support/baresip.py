@@ -11,7 +11,7 @@ from emulator.cli import signals
 MODULES = Path("/usr/lib/baresip/modules")
 _CONFIG = """\
 poll_method epoll
-sip_listen 127.0.0.1:0
+sip_listen 127.0.0.1:{listen}
 sip_trans_def {transport}
 sip_verify_server no
 audio_player aubridge,nil
@@ -33,7 +33,7 @@ module_app menu.so
 """
 _ACCOUNT = (
     "<sip:{user}@{registrar}>;auth_user={user};auth_pass={password};regint={regint};"
-    "audio_codecs={codec};answermode=auto\n"
+    "audio_codecs={codec};answermode={answer}\n"
 )
 
 
@@ -46,6 +46,9 @@ def configure(
     registrar: str | None = None,
     transport: str = "udp",
     password: str | None = None,
+    listen: int = 0,
+    answer: str = "auto",
+    certificate: Path | None = None,
     srtp: bool = False,
 ) -> Path:
     """Write the configuration of a phone that hums; what it hears is saved.
@@ -61,13 +64,19 @@ def configure(
     source = f"aufile,{hum}"
     (place / "config").write_text(
         _CONFIG.format(
-            source=source, directory=directory, modules=MODULES, transport=transport
+            source=source,
+            directory=directory,
+            modules=MODULES,
+            transport=transport,
+            listen=listen,
         )
+        + (f"sip_certificate {certificate}\n" if certificate else "")
         + ("module srtp.so\n" if srtp else "")
     )
     account = _ACCOUNT.format(
         user=user,
         codec=codec,
+        answer=answer,
         registrar=f"{registrar or '127.0.0.1'};transport={transport}",
         password=user if password is None else password,
         regint=60 if registrar else 0,
