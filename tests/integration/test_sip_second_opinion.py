@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiosipua
 import pytest
 
-from tests.support.processes import Emulator, free_port
+from tests.support.processes import Emulator, echo_bot, emulator, free_port
 from tests.support.sipp import DIRECT, of_kind
 
 # Whole processes, in real time.
@@ -142,3 +143,49 @@ def test_a_registration(running: Emulator, password: str, outcome: str) -> None:
             return state
 
     assert asyncio.run(register()) == outcome
+
+
+def test_a_registration_by_sha_256(tmp_path: Path) -> None:
+    async def register(port: int) -> str:
+        async with stack() as uac:
+            registration = aiosipua.Registration(
+                uac,
+                "sip:bob@127.0.0.1",
+                ("127.0.0.1", port),
+                auth=aiosipua.SipDigestAuth("bob", "bob"),
+            )
+            answered = asyncio.Event()
+            registration.on_registered = lambda _: answered.set()
+            registration.on_failed = lambda *_: answered.set()
+            registration.register()
+            await asyncio.wait_for(answered.wait(), DEADLINE_S)
+            return registration.state.value
+
+    with emulator(tmp_path, config="sip: {digest_algorithms: [SHA-256]}") as running:
+        assert asyncio.run(register(running.sip_port)) == "registered"
+
+
+def test_silence_during_hold_does_not_end_the_call(tmp_path: Path) -> None:
+    """Nobody sends while the call is held; after that, silence is a fault again."""
+
+    async def talk(port: int) -> None:
+        target = ("127.0.0.1", port)
+        async with stack() as uac:
+            call = await dial(uac, port, DIRECT)
+            uac.send_reinvite(call.dialog, offer("inactive"), target)
+            await asyncio.sleep(2.5)
+            uac.send_reinvite(call.dialog, offer("sendrecv"), target)
+            await asyncio.sleep(PAUSE_S)
+
+    # A bot that is not there would end the call before.
+    with echo_bot(tmp_path) as (_, bot_port):
+        env = {"BOT_URL": f"ws://127.0.0.1:{bot_port}/media?sample-rate=8000"}
+        with emulator(tmp_path, config="sip: {rtp_timeout_s: 1}", env=env) as running:
+            asyncio.run(talk(running.sip_port))
+            finished = running.finished_call()
+            story = running.timeline(finished["sid"])
+    assert finished["cause"] == "rtp-timeout"
+    ended = [entry["kind"] for entry in story].index("call.ended")
+    received = of_kind(story[:ended], "sip.received")
+    invites = [m for m in received if m["summary"].startswith("INVITE ")]
+    assert len(invites) == 3, "it was still up when it was resumed"

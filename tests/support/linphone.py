@@ -46,30 +46,45 @@ def call(
 
     What it heard is in ``heard.wav``. Its password is its name.
     """
+    talk = [(0.3, f"call {uri}"), (seconds, "status register"), (0.2, "terminate")]
+    config = _configure(directory, user, port, transport)
+    return _converse(program, config, directory, talk, tone_hz=tone_hz)
+
+
+def be_called(
+    program: str, directory: Path, *, user: str, port: int, transport: str,
+    seconds: float, tone_hz: float = 440.0,
+) -> str:  # fmt: skip
+    """Register, answer whoever calls, and leave after some seconds; as ``call``."""
+    talk = [(seconds, "terminate")]
+    config = _configure(directory, user, port, transport)
+    return _converse(program, config, directory, talk, "-a", tone_hz=tone_hz)
+
+
+def _configure(directory: Path, user: str, port: int, transport: str) -> Path:
     for place in (".local/share/linphone", ".config/linphone"):
         (directory / place).mkdir(parents=True)
     config = directory / "linphonerc"
     config.write_text(_CONFIG.format(user=user, port=port, transport=transport))
+    return config
+
+
+def _converse(
+    program: str, config: Path, directory: Path, talk: list[tuple[float, str]],
+    *options: str, tone_hz: float,
+) -> str:  # fmt: skip
+    """Type each line after its pause; the program has no other interface."""
     hum = directory / "hum.wav"
     signals.write_wav(hum, signals.make_tone(tone_hz, 60.0, 8000), 8000)
     talk = [
         (1.0, "soundcard use files"),
         (0.3, f"play {hum}"),
         (0.3, f"record {directory / 'heard.wav'}"),
-        (0.3, f"call {uri}"),
-        (seconds, "status register"),
-        (0.2, "terminate"),
+        *talk,
         (0.5, "quit"),
     ]
-    return _converse(program, config, directory, talk)
-
-
-def _converse(
-    program: str, config: Path, directory: Path, talk: list[tuple[float, str]]
-) -> str:
-    """Type each line after its pause; the program has no other interface."""
     with subprocess.Popen(
-        (program, "-c", str(config), "-d", "1", "-l", str(directory / "log")),
+        (program, "-c", str(config), "-d", "1", "-l", str(directory / "log"), *options),
         cwd=directory, env={**os.environ, "HOME": str(directory)}, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         errors="replace",

@@ -219,9 +219,9 @@ class TrunkPeer:
         self.say("\r\n".join([*lines, "Content-Length: 0", "", ""]))
 
 
-def tls_context(directory: Path) -> ssl.SSLContext:
-    """Return a server's context with a certificate that nobody has signed."""
-    certificate, key = directory / "peer.pem", directory / "peer.key"
+def make_certificate(directory: Path) -> Path:
+    """Return a PEM file of a certificate that nobody has signed, and its key."""
+    certificate, key = directory / "peer.crt", directory / "peer.key"
     subprocess.run(
         (
             "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
@@ -230,6 +230,13 @@ def tls_context(directory: Path) -> ssl.SSLContext:
         ),
         check=True, capture_output=True,
     )  # fmt: skip
+    both = directory / "peer.pem"
+    both.write_text(key.read_text() + certificate.read_text())
+    return both
+
+
+def tls_context(directory: Path) -> ssl.SSLContext:
+    """Return a server's context."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(make_certificate(directory))
     return context
