@@ -139,6 +139,11 @@ class Peer:
     def port(self) -> int:
         return int(self._sock.getsockname()[1])
 
+    @property
+    def remote_port(self) -> int:
+        """The leg's port."""
+        return self._to[1]
+
     def send(
         self, payload: bytes = b"\x20" * 160, payload_type: int = 0, ssrc: int = 7
     ) -> None:
