@@ -19,6 +19,7 @@ from emulator.api.schemas import (
     Diagnostics,
     ErrorBody,
     Health,
+    LegBody,
     NewCall,
     Readiness,
     TimelineBody,
@@ -26,6 +27,7 @@ from emulator.api.schemas import (
 )
 from emulator.calls.call import Call
 from emulator.calls.dialing import NotDialled
+from emulator.calls.dialled import DialledLeg
 from emulator.calls.manager import CallManager, FlowUnknown
 from emulator.faults import FaultBook
 
@@ -205,5 +207,37 @@ def _body(call: Call) -> CallBody:
         ended_by=ending.by if ending else None,
         cause=ending.cause if ending else None,
         reason=ending.text if ending else None,
+        legs=_legs(call),
         timeline=f"/emulator/v1/calls/{call.sid}/timeline",
+    )
+
+
+def _legs(call: Call) -> list[LegBody]:
+    ending = call.ending
+    first = LegBody(
+        sid=call.sid,
+        party="callee" if call.direction == "outbound-api" else "caller",
+        status=call.status.value,
+        from_=call.from_,
+        to=call.to,
+        answered_at=call.answered_at,
+        duration_s=call.duration_s,
+        cause=ending.cause if ending else None,
+        reason=ending.text if ending else None,
+    )
+    return [first, *(_leg(call, leg) for leg in call.legs)]
+
+
+def _leg(call: Call, leg: DialledLeg) -> LegBody:
+    ending = leg.ending
+    return LegBody(
+        sid=leg.sid,
+        party="callee",
+        status=leg.status.value,
+        from_=call.from_,
+        to=leg.to,
+        answered_at=leg.answered_at,
+        duration_s=leg.duration_s,
+        cause=ending.cause if ending else None,
+        reason=ending.text if ending else None,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -83,6 +83,20 @@ class Diagnostics(BaseModel):
     workers: list[WorkerBody]
 
 
+class LegBody(BaseModel):
+    """One party of a call."""
+
+    sid: str = Field(description="Of the first party: the call's SID.")
+    party: Literal["caller", "callee"]
+    status: str
+    from_: str = Field(serialization_alias="from")
+    to: str
+    answered_at: datetime | None
+    duration_s: float = Field(description="From answer to end, or to now.")
+    cause: str | None = Field(description="Short name of what ended it.")
+    reason: str | None = Field(description="The same in one line for people.")
+
+
 class CallBody(BaseModel):
     """One call."""
 
@@ -100,6 +114,10 @@ class CallBody(BaseModel):
     ended_by: str | None = Field(description="caller, platform, or null while it lasts")
     cause: str | None = Field(description="Short name of what ended the call.")
     reason: str | None = Field(description="The same in one line for people.")
+    legs: list[LegBody] = Field(
+        description="The call's parties, the first one first. Entries of the timeline "
+        "about any other carry its SID as `leg`."
+    )
     timeline: str = Field(description="Path of the timeline.")
 
 

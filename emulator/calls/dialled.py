@@ -59,6 +59,7 @@ class DialledLeg:
     """One party that a call rings beside its own.
 
     Attributes:
+        on_step: Told ``Dial``, ``Ringing``, ``Answered`` and ``Terminal``, once each.
         on_ring: Told that the phone rings.
         on_early_media: Told that the phone sends its own ringing.
         on_hold: Told that the party put us on hold (True) or took us back.
@@ -78,6 +79,7 @@ class DialledLeg:
         self.status = CallStatus.QUEUED
         self.ending: Ending | None = None
         self.answered_at: datetime | None = None
+        self.on_step: Callable[[str], None] = _nothing
         self.on_ring: Callable[[], None] = _nothing
         self.on_early_media: Callable[[], None] = _nothing
         self.on_hold: Callable[[bool], None] = _nothing
@@ -88,7 +90,7 @@ class DialledLeg:
         self._route = route
         self._answered_s: float | None = None
         self._ended_s: float | None = None
-        self._is_closed = False
+        self._closing: asyncio.Task[None] | None = None
         self._party = OutgoingParty(
             route, services.phone, self.leg, services.settings.media,
             ring_timeout_s, self,
@@ -132,6 +134,7 @@ class DialledLeg:
     async def ring(self) -> bool:
         """Ring until somebody answers; False when the leg has ended instead."""
         self.record("leg.dialled", to=self.to)
+        self.on_step("Dial")
         for note in self._route.notes:
             self.record("note", text=note)
         self._seat.follow()
@@ -144,6 +147,7 @@ class DialledLeg:
             self.answered_at = self._services.clock.utc()
             self.status = advance(self.status, CallStatus.IN_PROGRESS)
             self.record("leg.answered", to=self.to)
+            self.on_step("Answered")
             self.leg.start()
 
     def end(self, kind: EndCause, text: str) -> None:
@@ -154,13 +158,22 @@ class DialledLeg:
         self._ended_s = self._services.clock.monotonic_s()
         self.status = advance(self.status, kind.status(self.was_answered))
         self.ended.set()
+        self.on_step("Terminal")
+
+    def begin_close(self, kind: EndCause, text: str) -> None:
+        """End the leg, if it has not ended, and let it go in the background."""
+        self.end(kind, text)
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
 
     async def close(self, kind: EndCause, text: str) -> None:
         """End the leg, if it has not ended, and leave nothing of it."""
-        self.end(kind, text)
-        if self._is_closed:
-            return
-        self._is_closed = True
+        self.begin_close(kind, text)
+        assert self._closing is not None
+        # Whoever waits may be cancelled; the leg is let go all the same.
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         assert self.ending is not None
         self._seat.hang_up(self.ending)
         stats = await self.leg.remove("callended", LEG_REMOVAL_DEADLINE_S)
@@ -214,10 +227,11 @@ class DialledLeg:
 
     def party_rings(self, data: Mapping[str, JsonValue]) -> None:
         """The phone rings."""
+        self.record("leg.ringing", data)
         if self.status is CallStatus.QUEUED:
             self.status = advance(self.status, CallStatus.RINGING)
-        self.record("leg.ringing", data)
-        self.on_ring()
+            self.on_ring()
+            self.on_step("Ringing")
 
     def early_media(self) -> None:
         """The phone sends its own ringing."""

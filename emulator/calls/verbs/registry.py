@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from emulator.calls.verbs.clock import TELL_TIME
+from emulator.calls.verbs.connecting import DIAL
 from emulator.calls.verbs.digits import COLLECT
 from emulator.calls.verbs.line import HANG_UP, STAY_ON_LINE
 from emulator.calls.verbs.messages import SEND_MESSAGE
@@ -17,7 +18,7 @@ from emulator.flow.ports import Capability, Verb
 
 _HANDLERS = (
     PLAY, COLLECT, OPEN_STREAM, START_STREAM, STOP_STREAM, FETCH, TELL_TIME,
-    SEND_MESSAGE, HANG_UP, STAY_ON_LINE,
+    DIAL, SEND_MESSAGE, HANG_UP, STAY_ON_LINE,
 )  # fmt: skip
 HANDLERS: Mapping[type[Verb[Any]], VerbHandler] = {
     entry.verb: entry for entry in _HANDLERS

@@ -13,6 +13,7 @@ from emulator.calls.dialled import DialledLeg
 from emulator.calls.ending import EndCause, Ending
 from emulator.calls.leg import Leg, LegListener
 from emulator.calls.services import CallServices
+from emulator.calls.talking import Caller
 from emulator.flow.context import CallContext
 from emulator.flow.ports import Capability, StreamResult, Verb
 
@@ -56,14 +57,8 @@ class Keys:
             self._pressed = None
 
 
-class Dialler(Protocol):
-    """The call as it rings further parties.
-
-    Attributes:
-        on_hold: Told that the caller put us on hold (True) or took us back.
-    """
-
-    on_hold: Callable[[bool], None]
+class Dialler(Caller, Protocol):
+    """The call as it rings further parties."""
 
     @property
     def ending(self) -> Ending | None:
@@ -94,6 +89,7 @@ class Stage:
         streams: The one-way streams of the call, by SID, those that ended too.
         last_stream: How the two-way stream that ended last did; empty for none.
         has_greeted: Whether something was played to the caller.
+        has_recorded: Whether a conversation of the call has been recorded.
     """
 
     def __init__(
@@ -119,6 +115,7 @@ class Stage:
         self.streams: dict[str, asyncio.Task[StreamResult]] = {}
         self.last_stream = ""
         self.has_greeted = False
+        self.has_recorded = False
 
 
 @dataclass(frozen=True, slots=True)
