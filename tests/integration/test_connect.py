@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,3 +140,159 @@ def test_each_exit_is_reached_with_its_outcome(
     told = hooks.wait_for(path).parameters
     assert told.get("DialCallStatus") == dial_status
     assert told.get("Legs[0][CauseCode]") == cause
+
+
+def test_caller_and_agent_hear_each_other(connecting: Emulator, tmp_path: Path) -> None:
+    said, heard = tmp_path / "said.wav", tmp_path / "heard.wav"
+    signals.write_wav(said, signals.make_tone(CALLER_HZ, 6.0, 8000), 8000)
+
+    async def live() -> list[Any]:
+        plan = {"seconds": 4.0, "wav": said, "save": heard}
+        async with calling(connecting, number_of("agent"), **plan) as phone:
+            return await phone.over()
+
+    story = asyncio.run(live())
+    samples, rate_hz = signals.read_wav(heard)
+    tail = samples[-rate_hz:]
+    assert signals.fit_tone(tail, rate_hz, 300, 900).frequency_hz == pytest.approx(
+        AGENT_HZ, rel=0.01
+    )
+    (callee,) = [data for data in of_kind(story, "media.stats") if "leg" in data]
+    assert callee["sent"]["packets"] > 50
+    assert of_kind(story, "call.bridged")[0]["leg"] == callee["leg"]
+
+
+def test_the_caller_hears_music_until_somebody_answers(
+    connecting: Emulator, tmp_path: Path
+) -> None:
+    heard = tmp_path / "heard.wav"
+
+    async def live() -> list[Any]:
+        plan = {"seconds": 10.0, "save": heard}
+        async with calling(connecting, number_of("nobody"), **plan) as phone:
+            return await phone.over()
+
+    asyncio.run(live())
+    samples, _ = signals.read_wav(heard)
+    assert signals.rms(samples) > 100
+
+
+def test_the_first_answer_wins_and_the_others_are_given_up(
+    connecting: Emulator, hooks: WebhookServer
+) -> None:
+    story = run_call(connecting, "fork")
+    told = hooks.wait_for("/talked").parameters
+    causes = [told[f"Legs[{index}][CauseCode]"] for index in range(3)]
+    assert causes == ["NON_SELECTED_USER_CLEARING", "USER_BUSY", "NORMAL_CLEARING"]
+    assert {told[f"Legs[{index}][Type]"] for index in range(3)} == {"parallel"}
+    ended = {data["to"]: data["status"] for data in of_kind(story, "leg.ended")}
+    assert ended == {
+        "09910000004": "canceled",
+        "09910000002": "busy",
+        "09910000006": "completed",
+    }
+
+
+def test_the_next_number_is_rung_when_one_is_busy(
+    connecting: Emulator, hooks: WebhookServer
+) -> None:
+    run_call(connecting, "hunt")
+    told = hooks.wait_for("/talked").parameters
+    assert told["Legs[0][Number]"] == "09910000002"
+    assert told["Legs[1][Number]"] == "09910000006"
+    assert {told[f"Legs[{index}][Type]"] for index in range(2)} == {"single"}
+
+
+def test_a_talk_ends_at_its_limit_and_the_flow_goes_on(
+    connecting: Emulator, hooks: WebhookServer
+) -> None:
+    story = run_call(connecting, "limit")
+    hooks.wait_for("/talked")
+    (ended,) = of_kind(story, "leg.ended")
+    assert ended["cause"] == "talk-limit"
+    assert of_kind(story, "call.ended")[0]["cause"] == "flow-ended"
+
+
+@pytest.mark.parametrize(
+    ("name", "moment"), [("nobody", "leg.ringing"), ("agent", "call.bridged")]
+)
+def test_a_caller_who_hangs_up_takes_the_agent_along(
+    connecting: Emulator, hooks: WebhookServer, name: str, moment: str
+) -> None:
+    async def live() -> list[Any]:
+        async with calling(connecting, number_of(name)) as phone:
+            await phone.until(moment)
+            phone.hang_up()
+            return await phone.over()
+
+    story = asyncio.run(live())
+    (ended,) = of_kind(story, "leg.ended")
+    assert ended["by"] == "caller"
+    path = "/nobody" if name == "nobody" else "/talked"
+    assert hooks.wait_for(path).parameters["CallType"] == "client-hangup"
+
+
+def test_the_keys_of_the_agent_come_through(connecting: Emulator) -> None:
+    story = run_call(connecting, "keys")
+    pressed = [data["digit"] for data in of_kind(story, "digit") if "leg" in data]
+    assert pressed == ["1", "2", "#"]
+
+
+def test_a_dynamic_url_brings_its_own_options(
+    connecting: Emulator, hooks: WebhookServer
+) -> None:
+    body = {
+        "destination": {"numbers": ["09910000006"]},
+        "outgoing_phone_number": number_of("agent"),
+        "music_on_hold": {"type": "operator_tone"},
+        "start_call_playback": {
+            "playback_to": "both", "type": "text", "value": "One moment.",
+        },
+        "dial_passthru_event_url": f"{hooks.url}/events",
+        "custom_params": "crm=42",
+    }  # fmt: skip
+    hooks.on("/connect", Reply(200, "application/json", json.dumps(body)))
+    hooks.on("/events", Reply(200))
+    story = run_call(connecting, "dynamic")
+    hooks.wait_for("/talked")
+    events = [asked.parameters for asked in hooks.asked("/events")]
+    kinds = [event["EventType"] for event in events]
+    assert kinds == ["Dial", "Ringing", "Answered", "Terminal"]
+    assert events[-1]["DialCallStatus"] == "completed"
+    invite = next(
+        data["text"]
+        for data in of_kind(story, "sip.sent")
+        if data["summary"].startswith("INVITE")
+    )
+    assert f"<sip:{number_of('agent')}@exotel1.pstn.exotel.com>" in invite
+    prompts = [data.get("text") for data in of_kind(story, "prompt.started")]
+    assert prompts.count("One moment.") == 2
+
+
+def test_a_conversation_is_recorded_and_its_url_told(
+    connecting: Emulator, hooks: WebhookServer
+) -> None:
+    story = run_call(connecting, "recorded")
+    (started,) = of_kind(story, "recording.started")
+    (ended,) = of_kind(story, "recording.ended")
+    told = hooks.wait_for("/talked").parameters
+    assert told["RecordingUrl"] == started["url"]
+    assert ended["error"] is None and ended["duration_ms"] > 500
+
+
+def test_the_api_shows_every_leg(connecting: Emulator) -> None:
+    run_call(connecting, "hunt")
+    call = connecting.finished_call()
+    legs = call["legs"]
+    assert [leg["party"] for leg in legs] == ["caller", "callee", "callee"]
+    assert [leg["status"] for leg in legs] == ["completed", "busy", "completed"]
+    assert legs[0]["sid"] == call["sid"]
+    assert legs[2]["duration_s"] > 0
+
+
+def test_subscribers_answer_calls_of_the_api(connecting: Emulator) -> None:
+    answer = connecting.api.post("/calls", json={"to": "09910000006", "flow": "keys"})
+    assert answer.status_code == 201, answer.text
+    finished = connecting.finished_call()
+    assert finished["status"] == "completed"
+    assert finished["ended_by"] in {"callee", "platform"}
