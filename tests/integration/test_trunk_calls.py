@@ -5,60 +5,17 @@ from __future__ import annotations
 import re
 import shutil
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import md5, sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.processes import Emulator, emulator, free_port
-from tests.support.trunk_peer import Message, TrunkPeer, tls_context
+from tests.support.processes import Emulator, free_port
+from tests.support.trunk_calls import LONG_MS, calling, peer_on, place
+from tests.support.trunk_peer import Message
 
 # Whole processes, in real time.
 pytestmark = pytest.mark.slow
-
-FLOW = """\
-flow: brief
-app_id: "2"
-start: wait
-applets:
-  wait: {type: greeting, text: "...", next: bye}
-  bye: {type: hangup}
-"""
-CONFIG = """\
-flow: {{directory: flows, silent_greeting_ms: 300}}
-numbers: [{{number: "08010000002", flow: brief}}]
-trunks:
-  - name: pbx
-    sid: trmum1pbx
-    credentials: [{{user_name: pbx, password: secret}}]
-    destinations: [{destinations}]
-"""
-
-
-@contextmanager
-def calling(
-    directory: Path, *destinations: str, env: dict[str, str] | None = None
-) -> Iterator[Emulator]:
-    """Run an emulator whose only trunk is at ``destinations``."""
-    (directory / "flows").mkdir()
-    (directory / "flows" / "brief.yaml").write_text(FLOW)
-    quoted = ", ".join(f'"{destination}"' for destination in destinations)
-    config = CONFIG.format(destinations=quoted)
-    flows = {"EXOTEL_EMULATOR_FLOW__DIRECTORY": str(directory / "flows")}
-    with emulator(directory, config=config, env={**flows, **(env or {})}) as running:
-        yield running
-
-
-def place(running: Emulator, **body: Any) -> str:
-    answer = running.api.post(
-        "/calls", json={"to": "sip:trmum1pbx", "flow": "brief", **body}
-    )
-    assert answer.status_code == 201, answer.text
-    sid: str = answer.json()["sid"]
-    return sid
 
 
 @pytest.fixture(params=["udp", "tcp", "tls"])
@@ -67,11 +24,6 @@ def transport(request: pytest.FixtureRequest) -> str:
     if name == "tls" and shutil.which("openssl") is None:
         pytest.skip("no openssl")
     return name
-
-
-def peer_on(transport: str, directory: Path, *script: tuple[int, ...]) -> TrunkPeer:
-    tls = tls_context(directory) if transport == "tls" else None
-    return TrunkPeer(transport, script or ((180, 200),), tls=tls)
 
 
 def shape(transport: str, port: int, own_port: int, sid: str) -> list[tuple[str, str]]:
@@ -158,7 +110,7 @@ def test_the_trunk_hangs_up_by_the_route_that_we_recorded(
 ) -> None:
     with (
         peer_on(transport, tmp_path) as peer,
-        calling(tmp_path, peer.destination) as running,
+        calling(tmp_path, peer.destination, greeting_ms=LONG_MS) as running,
     ):
         place(running)
         peer.wait_for("ACK")

@@ -201,7 +201,7 @@ class TrunkPeer:
         return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", body])
 
     def hang_up(self) -> None:
-        """Send a BYE in the dialog of the last INVITE, by its recorded route."""
+        """Send a BYE in the dialog of the last INVITE, by its recorded routes."""
         invite = self.requests("INVITE")[-1]
         transport = self.transport.upper()
         target = re.search("<(.*)>", invite["Contact"])
@@ -209,7 +209,7 @@ class TrunkPeer:
         lines = [
             f"BYE {target[1]} SIP/2.0",
             f"Via: SIP/2.0/{transport} 127.0.0.1:{self.port};branch=z9hG4bKpeer-bye",
-            f"Route: {invite['Record-Route']}",
+            *(f"Route: {v}" for n, v in invite.fields if n == "Record-Route"),
             "Max-Forwards: 70",
             f"From: {invite['To']};tag=peer",
             f"To: {invite['From']}",
