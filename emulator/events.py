@@ -54,6 +54,7 @@ EVENT_KINDS: Mapping[str, str] = {
     "stream.opened": "the WebSocket handshake with the bot succeeded",
     "stream.sent": "connected, start, dtmf, mark or stop went to the bot",
     "stream.received": "mark, clear, stop or another control message of the bot",
+    "stream.cleared": "a clear took effect: ms dropped, ms until silence",
     "stream.media_to_bot": "the first media message went to the bot",
     "stream.media_from_bot": "the first media message of the bot arrived",
     "stream.failed": "the stream could not be set up: the error in full",

@@ -70,6 +70,15 @@ ROWS = (
         "assumed", "design", "calls/incoming.py", "calls.ring_ms",
     ),
     Row(
+        "Ringing and busy tones of India: 400 Hz in the cadences of ITU-T E.180",
+        "assumed", "design", "media/tones.py",
+        differs="operator_tone is the ringing tone; the music on hold is our own.",
+    ),
+    Row(
+        "A key of one party of a conversation reaches the other as a key",
+        "assumed", "design", "worker/bridge.py",
+    ),
+    Row(
         "A recording's file for both channels has the caller left",
         "assumed", "streaming spec §6", "worker/messages.py",
     ),

@@ -47,6 +47,8 @@ SLICE_BYTES = 16_384
 SLOT_BYTES = 20 * BYTES_PER_MS
 # Marks that one bot may have waiting; far beyond one per message of a long reply.
 MAX_WAITING_MARKS = 1000
+# The owner of our own marks in a playout.
+_OURS = object()
 
 
 @dataclass(slots=True)
@@ -60,7 +62,9 @@ class _Audio:
 
 @dataclass(slots=True)
 class _Mark:
-    name: str
+    """A mark of the bot; None is our own: the end of what a clear has kept."""
+
+    name: str | None
 
 
 class Joint:
@@ -107,6 +111,8 @@ class Joint:
         self._pending_bytes = 0
         self._waiting_marks = 0
         self._dropped_bytes = self._cleared_bytes = 0
+        # While what a clear has kept is still heard: when it came, what it dropped.
+        self._silencing: tuple[float, int] | None = None
 
     def start(self) -> None:
         """Dial the bot, once the converters for its rate can be had."""
@@ -245,6 +251,7 @@ class Joint:
         """Drop what waits, as the setting says (streaming spec §2.7)."""
         keeps_message = self._options.clear_granularity == "message"
         drops_marks = self._options.mark_on_clear == "drop"
+        was_heard = self._playout.is_playing
         playing = self._playout.playing_message(self) if keeps_message else None
         cleared = self._playout.clear(
             self, keep_message=keeps_message, drop_marks=drops_marks
@@ -252,8 +259,10 @@ class Joint:
         cleared += self._clear_pending(playing, drops_marks)
         self._cleared_bytes += cleared
         self._waiting_marks = self._playout.count_marks(self) + sum(
-            isinstance(item, _Mark) for item in self._pending
+            isinstance(item, _Mark) and item.name is not None for item in self._pending
         )
+        if was_heard or cleared:
+            self._await_silence(cleared)
         if self._down is not None and playing is None:
             self._down.reset()
 
@@ -276,6 +285,33 @@ class Joint:
             audio = _padded(audio, item.converted_bytes, self._law)
         self._queue(audio, item.message)
         return True
+
+    def _await_silence(self, cleared_bytes: int) -> None:
+        """Report the silence after a clear, once for those that come before it."""
+        if self._silencing is not None:
+            first_s, before_bytes = self._silencing
+            self._silencing = first_s, before_bytes + cleared_bytes
+            return
+        self._silencing = self._around.clock.monotonic_s(), cleared_bytes
+        if self._pending:
+            self._pending.append(_Mark(None))
+        else:
+            self._queue_mark(None)
+
+    def _silent(self) -> None:
+        """The last byte that a clear has left has been played."""
+        if self._silencing is None:
+            return
+        (cleared_s, cleared_bytes), self._silencing = self._silencing, None
+        now_s = self._around.clock.monotonic_s()
+        data: dict[str, JsonValue] = {
+            "stream_sid": self.request.stream_sid,
+            "cleared_ms": cleared_bytes // BYTES_PER_MS,
+            "silent_after_ms": round(1000 * (now_s - cleared_s)),
+        }
+        self._around.report(
+            Happened(self.request.leg_id, "stream.cleared", now_s, data)
+        )
 
     # -- end ----------------------------------------------------------------------
 
@@ -317,6 +353,7 @@ class Joint:
     def _leave(self) -> int:
         """Take no more part in the leg; return the ms of audio that are cut."""
         self._is_open, self._has_ended = False, True
+        self._silencing = None
         self._pending.clear()
         self._pending_bytes = 0
         if self._options.on_bot_close == "drain":
@@ -335,8 +372,12 @@ class Joint:
         if audio:
             self._playout.add(audio, self, message)
 
-    def _queue_mark(self, name: str) -> None:
-        self._playout.mark(self, partial(self._mark_reached, name))
+    def _queue_mark(self, name: str | None) -> None:
+        if name is None:
+            # No mark of the bot's: no clear takes it away.
+            self._playout.mark(_OURS, self._silent)
+        else:
+            self._playout.mark(self, partial(self._mark_reached, name))
 
     def _mark_reached(self, name: str) -> None:
         self._waiting_marks -= 1
@@ -350,7 +391,11 @@ class Joint:
         for item in self._pending:
             if isinstance(item, _Audio) and item.message != playing:
                 dropped += len(item.rest)
-            elif isinstance(item, _Audio) or not (drops_marks and dropped):
+            elif (
+                isinstance(item, _Audio)
+                or item.name is None
+                or not (drops_marks and dropped)
+            ):
                 kept.append(item)
         self._pending = kept
         self._pending_bytes -= dropped

@@ -248,6 +248,72 @@ def test_clear_by_packet_is_silence_in_the_next_slot() -> None:
         assert bot.marks == ["one", "two"]
 
 
+@pytest.mark.parametrize(
+    ("granularity", "cleared_ms", "silent_after_ms"),
+    [("message", 60, 40), ("packet", 100, 10)],
+)
+def test_the_timeline_says_how_long_a_clear_took(
+    granularity: str, cleared_ms: int, silent_after_ms: int
+) -> None:
+    with Rig(clear_granularity=granularity) as rig:
+        rig.talking_leg()
+        play_two_messages(rig)
+        rig.run(100)
+        assert rig.happened("stream.cleared") == [
+            {
+                "stream_sid": "S1",
+                "cleared_ms": cleared_ms,
+                "silent_after_ms": pytest.approx(silent_after_ms, abs=10),
+            }
+        ]
+
+
+def test_a_clear_of_nothing_is_no_entry() -> None:
+    with Rig() as rig:
+        rig.talking_leg()
+        bot = rig.open_bot()
+        bot.sink.bot_clear()
+        rig.run(100)
+        assert rig.happened("stream.cleared") == []
+
+
+def test_clears_in_a_row_are_one_silence() -> None:
+    with Rig() as rig:
+        rig.talking_leg()
+        bot = play_two_messages(rig)
+        for letter in "CD":
+            bot.sink.bot_audio(pcm_of(letter))
+            bot.sink.bot_clear()
+        rig.run(100)
+        (entry,) = rig.happened("stream.cleared")
+        assert entry["cleared_ms"] == 60 + 2 * 20
+
+
+def test_the_silence_after_a_clear_of_a_huge_message_is_at_its_end() -> None:
+    with Rig() as rig:
+        rig.talking_leg()
+        bot = rig.open_bot()
+        bot.sink.bot_audio(pcm_of("A" * 200))
+        bot.sink.bot_mark("end")
+        rig.run(20)
+        bot.sink.bot_clear()
+        rig.run(3900)
+        assert rig.happened("stream.cleared") == []
+        rig.run(200)
+        (entry,) = rig.happened("stream.cleared")
+        assert entry["silent_after_ms"] == pytest.approx(3980, abs=20)
+        assert bot.marks == ["end"]
+
+
+def test_a_bot_that_leaves_before_the_silence_has_no_entry() -> None:
+    with Rig() as rig:
+        rig.talking_leg()
+        bot = play_two_messages(rig)
+        bot.sink.stream_ended(Outcome())
+        rig.run(100)
+        assert rig.happened("stream.cleared") == []
+
+
 def test_clear_may_drop_marks() -> None:
     with Rig(mark_on_clear="drop") as rig:
         rig.talking_leg()
