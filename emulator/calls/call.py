@@ -36,6 +36,7 @@ from emulator.calls.leg import Leg
 from emulator.calls.outgoing import OutgoingParty
 from emulator.calls.party import Party
 from emulator.calls.seat import Seat, guarded
+from emulator.calls.secrecy import without_digits
 from emulator.calls.services import CallServices
 from emulator.calls.status import CallStatus, advance
 from emulator.calls.switchboard import Switchboard
@@ -85,6 +86,7 @@ class Call:
     Attributes:
         legs: The parties that were rung beside the first one.
         gone: Set once the call has ended.
+        hides_digits: While it is set, no key comes on the timeline.
         on_hold: Told that the first party put us on hold (True) or took us back.
     """
 
@@ -107,6 +109,7 @@ class Call:
         self.status = CallStatus.QUEUED
         self.ending: Ending | None = None
         self.is_over = False
+        self.hides_digits = False
         self.answered_at: datetime | None = None
         self.ended_at: datetime | None = None
         self.created_at = services.clock.utc()
@@ -160,7 +163,7 @@ class Call:
 
     def record_event(self, event: Event) -> None:
         """Put an event on the timeline and tell those who follow the call."""
-        self.timeline.append(event)
+        self.timeline.append(without_digits(event) if self.hides_digits else event)
         self._services.announce(self.sid)
 
     def digit_pressed(self, leg: Leg, digit: str) -> None:

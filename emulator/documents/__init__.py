@@ -16,6 +16,7 @@ from emulator.documents.document import (
     Path,
     did_you_mean,
     format_path,
+    nearest,
     unusable,
 )
 from emulator.documents.reading import load_document, parse_document
@@ -28,6 +29,7 @@ __all__ = [
     "did_you_mean",
     "format_path",
     "load_document",
+    "nearest",
     "parse_document",
     "unusable",
     "validate",

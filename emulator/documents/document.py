@@ -52,10 +52,16 @@ def format_path(path: Path) -> str:
     return text.removeprefix(".")
 
 
+def nearest(word: str, known: Collection[str]) -> str | None:
+    """Return the known word that was probably meant."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return near[0] if near else None
+
+
 def did_you_mean(word: str, known: Collection[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the nearest known word, else nothing."""
-    near = difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    near = nearest(word, known)
+    return f" (did you mean {near!r}?)" if near else ""
 
 
 def unusable(file: str, problems: Sequence[Problem]) -> ConfigError:

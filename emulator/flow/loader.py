@@ -12,6 +12,7 @@ from emulator.documents import (
     Document,
     Path,
     did_you_mean,
+    nearest,
     parse_document,
     validate,
 )
@@ -92,10 +93,14 @@ def read_flow(file: str, text: str, rules: LoadRules, place: FlowPlace) -> FlowR
 
 
 def _read_model(
-    document: Document, model: type[M], path: Path, place: FlowPlace
+    document: Document,
+    model: type[M],
+    path: Path,
+    place: FlowPlace,
+    data: Any = None,
 ) -> tuple[M | None, tuple[Problem, ...]]:
     try:
-        return validate(document, model, path=path, context=place), ()
+        return validate(document, model, data, path, place), ()
     except ConfigError as error:
         return None, error.problems
 
@@ -117,37 +122,46 @@ def _read_applets(
     problems: list[Problem] = []
     for node, data in _graph_of(document)[1].items():
         path: Path = ("applets", node)
-        kind = _kind(data)
-        if isinstance(kind, str):
+        kind, complaint = _kind(data)
+        if complaint is not None:
             at: Path = (*path, "type") if isinstance(data, dict) else path
-            problems.append(document.problem(at, kind))
+            problems.append(document.problem(at, complaint))
+        if kind is None:
             continue
-        applet, found = _read_model(document, kind, path, place)
+        # Under a misspelt type, the rest is read as that of the nearest one.
+        meant = data if complaint is None else {**data, "type": _type_of(kind)}
+        applet, found = _read_model(document, kind, path, place, meant)
         problems += found
         if applet is not None:
             applets[node] = applet
     return applets, problems
 
 
-def _kind(data: Any) -> type[Applet] | str:
-    """Return the model for an applet's data, or what is wrong with its type."""
+def _kind(data: Any) -> tuple[type[Applet] | None, str | None]:
+    """Return the model for an applet's data, and what is wrong with its type."""
     if not isinstance(data, dict):
-        return "must be an applet: {type: …}"
+        return None, "must be an applet: {type: …}"
     if "type" not in data:
-        return f"required, but missing: one of {', '.join(APPLETS)}"
+        return None, f"required, but missing: one of {', '.join(APPLETS)}"
     name = data["type"]
     if isinstance(name, str) and name in APPLETS:
-        return APPLETS[name]
+        return APPLETS[name], None
+    near = nearest(str(name), APPLETS)
     known = ", ".join(APPLETS)
-    return f"{name!r} is none of {known}{did_you_mean(str(name), APPLETS)}"
+    complaint = f"{name!r} is none of {known}{did_you_mean(str(name), APPLETS)}"
+    return (APPLETS[near] if near else None), complaint
+
+
+def _type_of(kind: type[Applet]) -> str:
+    return next(name for name, model in APPLETS.items() if model is kind)
 
 
 def _exits(applet: Applet | None, data: Any) -> list[Exit]:
     """Return the exits of an applet, or the plain ones of data that is none."""
     if applet is not None:
         return list(applet.exits())
-    kind = _kind(data)
-    names = () if isinstance(kind, str) else kind.EXITS
+    kind, _ = _kind(data)
+    names = kind.EXITS if kind is not None else ()
     return [Exit(n, data[n], (n,)) for n in names if isinstance(data.get(n), str)]
 
 

@@ -25,6 +25,7 @@ class StreamRequest:
         codec: ``pcm_s16le`` or ``mulaw``, both ways.
         two_way: True for Voicebot, False for a one-way Stream.
         faults: What shall go wrong on purpose.
+        hide_digits: Report no key but to the bot.
     """
 
     stream_sid: str
@@ -38,6 +39,7 @@ class StreamRequest:
     codec: str = "pcm_s16le"
     two_way: bool = True
     faults: tuple[Fault, ...] = ()
+    hide_digits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,8 @@ class StreamProtocol:
             return _NOTHING
         self.counters.digits += 1
         number = self._next_number()
-        data: dict[str, JsonValue] = {"digit": digit, "duration_ms": duration_ms}
+        shown = "hidden" if self._request.hide_digits else digit
+        data: dict[str, JsonValue] = {"digit": shown, "duration_ms": duration_ms}
         self._send("dtmf", self._writer.dtmf(number, digit, duration_ms), data)
         return self._take_effects()
 

@@ -145,6 +145,7 @@ def stream_dialer(clock: Clock, ids: IdSource) -> StreamDialer:
             codec=command.codec,
             two_way=command.two_way,
             faults=command.faults,
+            hide_digits=command.hide_digits,
         )
         return StreamClient(request, _stream_options(command), sink, clock, ids)
 

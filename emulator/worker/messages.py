@@ -207,6 +207,7 @@ class OpenStream:
         options: The fields of ``stream_options.StreamOptions``.
         from_, to: As the bot shall read them in ``start``.
         faults: What shall go wrong on purpose with this stream.
+        hide_digits: Tell the bot of keys, and nobody else (``encrypt_dtmf``).
     """
 
     leg_id: str
@@ -222,6 +223,7 @@ class OpenStream:
     two_way: bool = True
     options: Mapping[str, JsonValue] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
+    hide_digits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from emulator.cli import signals
 from tests.support.flow_world import FlowWorld, flow_world
 from tests.support.phone import Phone
-from tests.support.processes import free_port
+from tests.support.processes import ROOT, eventually, free_port
 from tests.support.webhooks import Reply
 
 pytestmark = pytest.mark.slow
@@ -62,6 +63,31 @@ applets:
   tell: {TELL.replace("NEXT", "bye")}
   bye: {{type: hangup}}
 """,
+    "recorded": f"""\
+start: bot
+applets:
+  bot:
+    type: voicebot
+    url: "${{ECHO_BOT}}/one"
+    record: {{channels: dual, format: mp3, encrypt_dtmf: true}}
+    next: tell
+  tell: {TELL.replace("NEXT", "bye")}
+  bye: {{type: hangup}}
+""",
+    "recorded_in_vain": f"""\
+start: bot
+applets:
+  bot: {{type: voicebot, url: "ws://127.0.0.1:DEAD/", record: {{}}, next: tell}}
+  tell: {TELL.replace("NEXT", "bye")}
+  bye: {{type: hangup}}
+""",
+    "voicemail": f"""\
+start: mail
+applets:
+  mail: {{type: voicemail, prompt: {{file: short.wav}}, mailbox: desk, next: tell}}
+  tell: {TELL.replace("NEXT", "bye")}
+  bye: {{type: hangup}}
+""",
     "blank": """\
 start: bot
 applets:
@@ -94,7 +120,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlowWorld]:
     directory = tmp_path_factory.mktemp("odd")
     settings = """\
 stream: {max_streams: 1}
-webhooks: {deliver_twice: true}
+faults: {rules: [{kind: webhook_twice}]}
 passthru:
   {method: POST, stream_fields_encoding: json, direction_word: inbound,
    disconnected_by_vocab: caller, empty_exit: hangup, after_hangup: never}
@@ -193,6 +219,62 @@ def test_the_last_finished_stream_is_told_while_another_one_runs(
     assert told["Stream[StreamUrl]"].endswith("/two")
     assert told["Stream[DisconnectedBy]"] == "bot"
     assert len(phone.events("stream.opened")) == 2
+
+
+# --- recordings --------------------------------------------------------------------
+
+
+def kept(url: str) -> int:
+    """Return the size of the file that a RecordingUrl names."""
+    name = url.partition("/exotelrecordings/")[2]
+    path = ROOT / ".emulator" / "recordings" / name
+    eventually(path.is_file, f"{path} is there")
+    return path.stat().st_size
+
+
+def test_a_recorded_bot_has_a_url_and_encrypted_keys_are_shown_nowhere(
+    world: FlowWorld,
+) -> None:
+    world.webhooks.on("/tell", Reply(200))
+
+    async def talk(phone: Phone) -> None:
+        await phone.until("stream.media_from_bot")
+        phone.press("7319")
+        await phone.until("stream.sent", event="dtmf")
+        phone.hang_up()
+
+    phone = world.call("recorded", talk)
+    told = world.webhooks.wait_for("/tell").parameters
+    url = told["Stream[RecordingUrl]"]
+    assert url.endswith(f"/{told['Stream[StreamSID]']}.mp3")
+    assert kept(url) > 0
+    assert {entry["digit"] for entry in phone.events("digit")} == {"hidden"}
+    dtmf = [e for e in phone.events("stream.sent") if e["event"] == "dtmf"]
+    assert dtmf and {entry["digit"] for entry in dtmf} == {"hidden"}
+
+
+def test_a_recorded_bot_that_failed_has_a_url_all_the_same(world: FlowWorld) -> None:
+    world.webhooks.on("/tell", Reply(200))
+    world.call("recorded_in_vain")
+    told = world.webhooks.wait_for("/tell").parameters
+    assert told["Stream[Status]"] == "failed"
+    assert told["Stream[RecordingUrl]"].endswith(".mp3")
+
+
+@pytest.mark.parametrize("ends_by", ["key", "hanging up"])
+def test_a_voicemail_keeps_what_the_caller_said(world: FlowWorld, ends_by: str) -> None:
+    world.webhooks.on("/tell", Reply(200))
+
+    async def talk(phone: Phone) -> None:
+        await phone.until("recording.started")
+        await asyncio.sleep(0.5)
+        phone.press("#") if ends_by == "key" else phone.hang_up()
+
+    phone = world.call("voicemail", talk)
+    assert phone.way[0] == "mail next"
+    told = world.webhooks.wait_for("/tell").parameters
+    assert told["CallType"] == "voicemail"
+    assert kept(told["RecordingUrl"]) > 0
 
 
 # --- settings ----------------------------------------------------------------------

@@ -27,7 +27,13 @@ MAX_UNAWAITED_REQUESTS = 10
 
 
 class FlowListener(LegListener, Protocol):
-    """Who is told how the flow goes."""
+    """Who is told how the flow goes.
+
+    Attributes:
+        hides_digits: While it is set, no key comes on the timeline.
+    """
+
+    hides_digits: bool
 
     def applet_entered(self, node: str) -> None:
         """An applet took over the call."""

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Literal, TypeAlias, cast
 
 from emulator.calls.ending import EndCause
+from emulator.calls.recordings import LegRecording
 from emulator.calls.verbs.stage import Stage, handler
 from emulator.flow.ports import (
     Capability,
     OpenStream,
+    Recording,
     StartStream,
     StopStream,
     StreamResult,
@@ -28,10 +31,25 @@ DisconnectedBy: TypeAlias = Literal["user", "bot", "NA"]
 
 
 async def _open_stream(stage: Stage, verb: OpenStream) -> StreamResult:
-    with _no_greeting_disconnect(stage):
-        ended = await stage.leg.stream(_command(stage, verb, two_way=verb.two_way))
+    command = _command(stage, verb, two_way=verb.two_way)
+    with (
+        _no_greeting_disconnect(stage),
+        _hidden_digits(stage, verb.record),
+        _recorded(stage, command.stream_sid, verb.record) as recording,
+    ):
+        ended = await stage.leg.stream(command)
     stage.last_stream = _say_how(ended)
-    return _stream_result(ended)
+    return replace(_stream_result(ended), recording_url=_url(stage, ended, recording))
+
+
+def _url(
+    stage: Stage, ended: worker.StreamEnded, recording: LegRecording | None
+) -> str | None:
+    """Return the recording's URL; a failed stream has one too (spec §7, 11)."""
+    is_known = ended.status != "failed" or (
+        stage.services.settings.quirks.recording_url_on_failure
+    )
+    return recording.url if recording is not None and is_known else None
 
 
 async def _start_stream(stage: Stage, verb: StartStream) -> StreamStarted:
@@ -59,6 +77,7 @@ def _command(
     stage: Stage, verb: OpenStream | StartStream, *, two_way: bool
 ) -> worker.OpenStream:
     services, context = stage.services, stage.context
+    record = verb.record if isinstance(verb, OpenStream) else None
     return worker.OpenStream(
         leg_id=stage.leg.leg_id,
         stream_sid=services.ids.stream_sid(services.clock.utc()),
@@ -72,7 +91,31 @@ def _command(
         codec=verb.codec or services.settings.stream.codec,
         two_way=two_way,
         options=services.settings.stream.model_dump(),
+        hide_digits=record is not None and record.encrypt_dtmf,
     )
+
+
+@contextmanager
+def _recorded(
+    stage: Stage, stream_sid: str, wanted: Recording | None
+) -> Iterator[LegRecording | None]:
+    if wanted is None:
+        yield None
+        return
+    recording = stage.services.recordings.start(stage.leg, stream_sid, wanted)
+    try:
+        yield recording
+    finally:
+        recording.stop()
+
+
+@contextmanager
+def _hidden_digits(stage: Stage, wanted: Recording | None) -> Iterator[None]:
+    stage.listener.hides_digits = wanted is not None and wanted.encrypt_dtmf
+    try:
+        yield
+    finally:
+        stage.listener.hides_digits = False
 
 
 @contextmanager
@@ -116,6 +159,8 @@ def _stream_result(ended: worker.StreamEnded) -> StreamResult:
     )
 
 
-OPEN_STREAM = handler(OpenStream, _open_stream, Capability.STREAM)
+OPEN_STREAM = handler(
+    OpenStream, _open_stream, Capability.STREAM, Capability.RECORD_STREAM
+)
 START_STREAM = handler(StartStream, _start_stream, Capability.FORK_STREAM)
 STOP_STREAM = handler(StopStream, _stop_stream)
