@@ -10,6 +10,8 @@ from typer.main import get_command
 
 from emulator.cli.main import app
 from emulator.config import Settings
+from emulator.flow.__main__ import samples_in
+from emulator.flow.page import pages
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -57,6 +59,12 @@ def test_every_setting_has_a_description() -> None:
         return found
 
     assert undescribed(Settings, "") == []
+
+
+def test_the_pages_about_flows_are_current() -> None:
+    for name, text in pages(samples_in(ROOT / "flows")).items():
+        remake = "python -m emulator.flow flows docs"
+        assert (ROOT / "docs" / name).read_text() == text, f"{name}: {remake}"
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -161,6 +161,9 @@ def default_numbers() -> tuple[NumberSettings, ...]:
     return (
         NumberSettings(number="08010000001", flow="voicebot", voip=True),
         NumberSettings(number="08010000002", flow="echo", voip=True),
+        NumberSettings(number="08010000003", flow="agent_assist", voip=True),
+        NumberSettings(number="08010000004", flow="ivr", voip=True),
+        NumberSettings(number="08010000005", flow="handover", voip=True),
     )
 
 

@@ -16,7 +16,6 @@ from emulator.flow.ports import Capability
 ROOT = Path(__file__).parents[3]
 SHIPPED = sorted((ROOT / "flows").glob("*.yaml"))
 BROKEN = sorted((ROOT / "tests/data/flows/broken").glob("*.yaml"))
-JOURNEYS = sorted((ROOT / "tests/data/flows/journeys").glob("*.yaml"))
 TODAY = frozenset({Capability.PLAY, Capability.STREAM, Capability.HANG_UP})
 
 
@@ -49,13 +48,13 @@ def test_every_problem_of_every_file_is_reported_at_once() -> None:
 
 
 def test_the_shipped_flows_are_without_fault() -> None:
-    report = check_files([file(path) for path in SHIPPED], rules())
+    report = check_files([file(path) for path in SHIPPED], all_rules())
     assert str(report) == ""
     assert {flow.flow for flow in report.flows} == {path.stem for path in SHIPPED}
 
 
 def test_every_shipped_flow_greets_first_and_hangs_up_last() -> None:
-    catalogue, _ = load_catalogue([file(path) for path in SHIPPED], rules())
+    catalogue, _ = load_catalogue([file(path) for path in SHIPPED], all_rules())
     for flow in catalogue:
         assert flow.applets[flow.start].type == "greeting"
         assert any(applet.type == "hangup" for applet in flow.applets.values())
@@ -70,21 +69,6 @@ def test_the_bots_of_the_shipped_flows_come_from_the_environment() -> None:
     assert [w.message for w in warnings] == [
         "no sample-rate in the URL: 8000 Hz is used; add ?sample-rate=8000"
     ]
-
-
-def test_the_documented_journeys_are_without_fault_once_all_can_be_carried_out() -> (
-    None
-):
-    report = check_files([file(path) for path in JOURNEYS + SHIPPED], all_rules())
-    assert str(report) == ""
-    assert len(report.flows) == len(JOURNEYS) + len(SHIPPED)
-
-
-def test_a_journey_with_what_cannot_be_carried_out_is_refused() -> None:
-    report = check_files([file(path) for path in JOURNEYS], rules())
-    refused = {problem.file for problem in report.problems}
-    assert refused == {path.name for path in JOURNEYS} - {"disclosure.yaml"}
-    assert all(p.message.startswith("not supported yet: ") for p in report.problems)
 
 
 def test_a_stream_that_nobody_is_told_of_is_a_trap_once_webhooks_work() -> None:
