@@ -3,9 +3,22 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from emulator.calls.causes import DialResult, may_try_next, result_of_status
-from emulator.calls.dialing import Identity, NotDialled, Route, find_route
+from emulator.calls.causes import (
+    Cause,
+    DialResult,
+    cause_of_status,
+    may_try_next,
+    result_of_status,
+)
+from emulator.calls.dialing import (
+    Identity,
+    NotDialled,
+    Route,
+    find_route,
+    refer_target,
+)
 from emulator.config import Settings
 from emulator.sip.address import Target
 from emulator.sip.registrar import Binding
@@ -118,3 +131,83 @@ def test_final_responses_have_the_platforms_words(
 ) -> None:
     assert result_of_status(status) is result
     assert may_try_next(status) is next_one
+
+
+SUBSCRIBER = {"number": "09910000001"}
+
+
+def test_a_subscriber_is_called_over_the_loopback() -> None:
+    (attempt,) = route("+919910000001", subscribers=[SUBSCRIBER]).attempts
+    assert attempt.next_hop == Target("udp", "127.0.0.1", 5060)
+    assert attempt.subscriber and attempt.subscriber.number == "09910000001"
+
+
+def test_a_number_of_a_trunk_is_called_over_it() -> None:
+    trunk = {**TRUNK, "numbers": [{"number": "08044440001", "mode": "pstn"}]}
+    found = route("08044440001", trunks=[trunk])
+    assert found.callee == "08044440001"
+    assert [attempt.uri for attempt in found.attempts] == [
+        "sip:+918044440001@pbx.example:5070;transport=tcp",
+        "sip:+918044440001@192.0.2.7",
+    ]
+
+
+def test_the_phones_of_a_user_ring_at_once_and_destinations_in_turn() -> None:
+    assert [len(attempts) for attempts in route("user:alice").rounds()] == [1]
+    assert route("user:alice").at_once
+    assert [len(attempts) for attempts in route("sip:pbx").rounds()] == [1, 1]
+
+
+def test_hops_only_get_fewer() -> None:
+    (attempt,) = route("user:alice").with_hops(3).attempts
+    assert attempt.max_forwards == 3
+    assert route("sip:pbx").with_hops(69).attempts[0].max_forwards == 67
+
+
+@pytest.mark.parametrize(
+    ("refer_to", "target"),
+    [
+        ("sip:09910000001@evil.example;transport=tcp", "09910000001"),
+        ("sip:alice@127.0.0.1", "user:alice"),
+        ("sip:trmum1pbx@127.0.0.1", "sip:trmum1pbx"),
+        ("sip:mallory@evil.example", "sip:mallory"),
+    ],
+)
+def test_refer_to_names_whom_the_settings_declare(refer_to: str, target: str) -> None:
+    settings = Settings.model_validate({"trunks": [TRUNK]})
+    assert refer_target(settings, refer_to) == target
+
+
+def test_refer_to_without_a_sip_uri_names_nobody() -> None:
+    with pytest.raises(NotDialled, match="no sip: URI"):
+        refer_target(Settings(), "tel:+15551234567")
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [
+        (404, Cause.UNALLOCATED_NUMBER),
+        (486, Cause.USER_BUSY),
+        (603, Cause.USER_BUSY),
+        (699, Cause.USER_BUSY),
+        (480, Cause.NO_USER_RESPONSE),
+        (503, Cause.NORMAL_TEMPORARY_FAILURE),
+        (302, Cause.INTERWORKING),
+    ],
+)
+def test_final_responses_stand_for_causes(status: int, cause: Cause) -> None:
+    assert cause_of_status(status) is cause
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"busy": True, "no_answer": True}, "busy and no_answer"),
+        ({"plays": "nowhere.wav"}, "no file nowhere.wav"),
+        ({"presses": "12x"}, "presses"),
+        ({"answers_after_s": -1}, "answers_after_s"),
+    ],
+)
+def test_a_subscriber_does_one_thing(given: dict[str, Any], word: str) -> None:
+    with pytest.raises(ValidationError, match=word):
+        Settings.model_validate({"subscribers": [{**SUBSCRIBER, **given}]})

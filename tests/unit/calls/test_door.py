@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from emulator.calls.door import Admitted, Knock, Refused, caller_identity, knock
+from emulator.calls.door import (
+    Admitted,
+    Knock,
+    Refused,
+    Terminated,
+    caller_identity,
+    knock,
+)
 from emulator.calls.rates import CallRate
 from emulator.config import Settings
 
@@ -214,3 +221,37 @@ def test_a_declared_user_calls_from_the_users_number() -> None:
     users = settings().users
     assert caller_identity(users, "alice") == "09900000001"
     assert caller_identity(users, "sipp") == "sip:sipp"
+
+
+PSTN = {
+    **LOCAL,
+    "numbers": [
+        {"number": "08010000009", "mode": "pstn"},
+        {"number": "08010000001", "mode": "flow"},
+    ],
+}
+
+
+def test_a_trunks_own_number_calls_people() -> None:
+    facts = Knock("9988776655", "+918010000009", STRANGER)
+    answer = knock(settings(trunks=[PSTN]), facts)
+    assert isinstance(answer, Terminated)
+    assert (answer.from_, answer.to) == ("08010000009", "09988776655")
+
+
+def test_another_caller_id_calls_nobody() -> None:
+    answer = refused(Knock("09988776655", "09811111111", STRANGER), trunks=[PSTN])
+    assert (answer.status, answer.rule) == (403, "cli")
+    assert "08010000009" in answer.explanation
+
+
+def test_an_exophone_is_no_person() -> None:
+    facts = Knock("08010000001", "08010000009", STRANGER)
+    assert admitted(facts, trunks=[PSTN]).number.flow == "voicebot"
+    other = refused(Knock("08010000002", "08010000009", STRANGER), trunks=[PSTN])
+    assert (other.status, other.rule) == (404, "mapping")
+
+
+def test_a_trunk_without_such_a_number_calls_no_people() -> None:
+    answer = refused(Knock("09988776655", "x", STRANGER), trunks=[LOCAL])
+    assert (answer.status, answer.rule) == (404, "exophone")
