@@ -61,6 +61,22 @@ def be_called(
     return _converse(program, config, directory, talk, "-a", tone_hz=tone_hz)
 
 
+def ring(
+    program: str, directory: Path, *, user: str, port: int, seconds: float,
+    tone_hz: float,
+) -> str:  # fmt: skip
+    """Register by UDP, hum to whoever calls without answering, leave; as ``call``."""
+    config = _configure(directory, user, port, "udp")
+    text = config.read_text().replace(
+        "[sip]\n", "[sip]\nincoming_calls_early_media=1\n"
+    )
+    config.write_text(text)
+    return _converse(
+        program, config, directory, [(seconds, "")], "--real-early-media",
+        tone_hz=tone_hz,
+    )  # fmt: skip
+
+
 def _configure(directory: Path, user: str, port: int, transport: str) -> Path:
     for place in (".local/share/linphone", ".config/linphone"):
         (directory / place).mkdir(parents=True)
