@@ -424,6 +424,7 @@ class Service:
         from emulator.api.app import create_app
         from emulator.api.control import ControlContext
         from emulator.api.flows import FlowContext
+        from emulator.api.recordings import access_of, recordings_router
         from emulator.api.server import HttpServer
         from emulator.diagnostics import take_diagnostics
 
@@ -431,9 +432,16 @@ class Service:
         diagnose = partial(take_diagnostics, self.endpoint, self.calls, self.pool)
         flows = FlowContext(lambda: self.flows, self.reload_flows, self.outbox)
         context = ControlContext(
-            self.calls, self.readiness, self.token, diagnose, self.faults, flows
+            self.calls,
+            self.readiness,
+            self.token,
+            diagnose,
+            self.faults,
+            flows,
+            self.captures,
         )
-        self.http = HttpServer(create_app(context), sock)
+        recordings = recordings_router(self.recordings, access_of(self.settings))
+        self.http = HttpServer(create_app(context, recordings), sock)
         await self.http.start()
         self._stack.push_async_callback(self.http.stop)
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI, Request
+from collections.abc import Mapping
+
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from emulator import __version__
-from emulator.api.control import ApiError, ControlContext, control_router
+from emulator.api.control import ControlContext, control_router
+from emulator.api.errors import ApiError
 from emulator.api.schemas import ErrorBody, ErrorDetail
 
 
-def create_app(context: ControlContext) -> FastAPI:
-    """Return the HTTP application of one emulator."""
+def create_app(context: ControlContext, *routers: APIRouter) -> FastAPI:
+    """Return the HTTP application of one emulator: control API and ``routers``."""
     app = FastAPI(title="Exotel emulator", version=__version__, redoc_url=None)
-    app.include_router(control_router(context))
+    for router in (control_router(context), *routers):
+        app.include_router(router)
     app.add_exception_handler(ApiError, _answer_api_error)
     app.add_exception_handler(Exception, _answer_internal_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
@@ -23,14 +27,16 @@ def create_app(context: ControlContext) -> FastAPI:
     return app
 
 
-def _error(status: int, code: str, message: str) -> JSONResponse:
+def _error(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
     body = ErrorBody(error=ErrorDetail(code=code, message=message))
-    return JSONResponse(body.model_dump(), status_code=status)
+    return JSONResponse(body.model_dump(), status_code=status, headers=headers)
 
 
 async def _answer_api_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)
-    return _error(error.status, error.code, error.message)
+    return _error(error.status, error.code, error.message, error.headers)
 
 
 async def _answer_internal_error(_: Request, error: Exception) -> JSONResponse:

@@ -11,8 +11,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Response
 
 from emulator import __version__
+from emulator.api.errors import ApiError
 from emulator.api.faults import add_faults
 from emulator.api.flows import FlowContext, flow_router
+from emulator.api.recordings import add_audio
 from emulator.api.schemas import (
     CallBody,
     Calls,
@@ -26,6 +28,7 @@ from emulator.api.schemas import (
     TimelineEntry,
 )
 from emulator.calls.call import Call
+from emulator.calls.captures import Captures
 from emulator.calls.dialing import NotDialled
 from emulator.calls.dialled import DialledLeg
 from emulator.calls.manager import CallManager, FlowUnknown
@@ -36,16 +39,6 @@ MAX_WAIT_S = 30.0
 MAX_CALLS = 1000
 
 
-class ApiError(Exception):
-    """An answer other than 2xx."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-
-
 @dataclass(frozen=True)
 class ControlContext:
     """What the routes work on.
@@ -54,6 +47,7 @@ class ControlContext:
         readiness: Returns each readiness check by name.
         diagnose: Counts what is open now.
         faults: What shall go wrong on purpose.
+        captures: What was said in calls.
         token: Needed on every route but health and readiness; None: open.
     """
 
@@ -63,6 +57,7 @@ class ControlContext:
     diagnose: Callable[[], Diagnostics]
     faults: FaultBook
     flows: FlowContext
+    captures: Captures
 
 
 def control_router(context: ControlContext) -> APIRouter:
@@ -78,6 +73,12 @@ def control_router(context: ControlContext) -> APIRouter:
     _add_diagnostics(router, context)
     _add_calls(router, context)
     guard = [Depends(_token_check(context))]
+    add_audio(
+        router,
+        lambda sid: context.calls.get(sid) is not None,
+        context.captures,
+        [Depends(_token_check(context))],
+    )
     add_faults(router, context.faults, guard)
     router.include_router(flow_router(context.flows), dependencies=guard)
     return router
@@ -129,22 +130,25 @@ def _add_calls(router: APIRouter, context: ControlContext) -> None:
     @router.get("/calls", dependencies=guard)
     async def calls(limit: Annotated[int, Query(ge=1, le=MAX_CALLS)] = 100) -> Calls:
         """List the calls in memory, newest first."""
-        return Calls(calls=[_body(call) for call in context.calls.newest(limit)])
+        return Calls(
+            calls=[_body(context, call) for call in context.calls.newest(limit)]
+        )
 
     @router.post("/calls", status_code=201, dependencies=guard)
     async def place(new: NewCall) -> CallBody:
         """Call a declared user or trunk, and run a flow when it is answered."""
         try:
-            return _body(context.calls.place(new.to, new.flow, new.ring_timeout_s))
+            placed = context.calls.place(new.to, new.flow, new.ring_timeout_s)
         except FlowUnknown as error:
             raise ApiError(404, "unknown-flow", str(error)) from error
         except NotDialled as error:
             raise ApiError(409, "not-dialled", str(error)) from error
+        return _body(context, placed)
 
     @router.get("/calls/{sid}", dependencies=guard)
     async def call(sid: str) -> CallBody:
         """Return one call."""
-        return _body(_find(context, sid))
+        return _body(context, _find(context, sid))
 
     @router.get("/calls/{sid}/timeline", dependencies=guard)
     async def timeline(
@@ -190,7 +194,8 @@ def _find(context: ControlContext, sid: str) -> Call:
     return call
 
 
-def _body(call: Call) -> CallBody:
+def _body(context: ControlContext, call: Call) -> CallBody:
+    is_kept = context.captures.find(call.sid).path is not None
     ending = call.ending
     return CallBody(
         sid=call.sid,
@@ -209,6 +214,7 @@ def _body(call: Call) -> CallBody:
         reason=ending.text if ending else None,
         legs=_legs(call),
         timeline=f"/emulator/v1/calls/{call.sid}/timeline",
+        audio=f"/emulator/v1/calls/{call.sid}/audio/mix.wav" if is_kept else None,
     )
 
 

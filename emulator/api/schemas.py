@@ -119,6 +119,10 @@ class CallBody(BaseModel):
         "about any other carry its SID as `leg`."
     )
     timeline: str = Field(description="Path of the timeline.")
+    audio: str | None = Field(
+        description="Path of what was said, both ways mixed; caller.wav and bot.wav "
+        "stand beside it. Null: not kept."
+    )
 
 
 class NewCall(BaseModel):

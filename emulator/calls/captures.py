@@ -76,7 +76,8 @@ class Captures:
     def find(self, call_sid: str) -> Captured:
         """Return what is there of a call that is remembered."""
         path = self._path(call_sid)
-        if path.is_file():
+        # A file without its header yet is none.
+        if path.is_file() and path.stat().st_size:
             return Captured(path)
         if reason := self._reasons.get(call_sid):
             return Captured(None, reason)

@@ -12,9 +12,10 @@ import asyncio
 import re
 from pathlib import Path
 from typing import Literal
+from weakref import WeakValueDictionary
 
 from emulator.calls.kept_files import BYTES_PER_MB, KeptFiles
-from emulator.calls.leg import Leg
+from emulator.calls.leg import Leg, LegListener
 from emulator.config import RecordingSettings
 from emulator.flow.ports import Recording
 from emulator.worker.messages import MAX_RECORDING_S, RecordingEnded, StartRecording
@@ -78,6 +79,8 @@ class Recordings:
         self._account_sid = account_sid
         base_url = (settings.base_url or own_url + URL_PATH).rstrip("/")
         self._url = f"{base_url}/{account_sid}"
+        # Of recordings that were not fetched yet, as long as their calls are there.
+        self._listeners: WeakValueDictionary[str, LegListener] = WeakValueDictionary()
         folder = data_dir.absolute() / "recordings" / account_sid
         self._files = KeptFiles(folder, settings.keep_mb * BYTES_PER_MB)
 
@@ -110,6 +113,7 @@ class Recordings:
             max_s=max_s,
         )
         recording = LegRecording(leg, sid, f"{self._url}/{name}")
+        self._listeners[sid] = leg.listener
         leg.listener.record(
             "recording.started",
             recording_sid=sid,
@@ -137,6 +141,15 @@ class Recordings:
                     leg.leg_id, command.recording_id, command.path, 0, 0, problem
                 )
             )
+
+    def note_open_fetch(self, sid: str) -> None:
+        """Note, once, that a recording was fetched without credentials."""
+        if listener := self._listeners.pop(sid, None):
+            text = (
+                f"recording {sid} was fetched without credentials: accepted here, but "
+                "the platform asks for API key and token (recordings.auth)"
+            )
+            listener.record("note", text=text)
 
     def find(self, account_sid: str, name: str) -> Path | None:
         """Return the file that a URL names; nothing outside the account's folder."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -118,9 +119,17 @@ class _TimelinePrinter:
             async for entry in follow(self._client, sid):
                 self.entries.append(entry)
                 print(format_entry(entry), flush=True)
+            await self._print_audio(sid)
         except httpx.HTTPError as error:
             why = str(error) or type(error).__name__
             print(f"no timeline from {self._client.base_url} (--api, --token): {why}")
+
+    async def _print_audio(self, sid: str) -> None:
+        """Say where both sides of the call can be listened to."""
+        answer = await self._client.get(f"/emulator/v1/calls/{quote(sid, safe='')}")
+        if answer.is_success and (path := answer.json()["audio"]):
+            url = self._client.base_url.join(path)
+            print(tame(f"audio: {url} (also caller.wav, bot.wav)"))
 
     async def finish(self) -> None:
         """Print the rest, for as long as that takes within the deadline."""
