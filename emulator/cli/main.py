@@ -65,6 +65,12 @@ def serve(
         bool,
         typer.Option(help="Also run the echo bot on ports 5001 and 5002."),
     ] = False,
+    ephemeral: Annotated[
+        bool,
+        typer.Option(
+            "--ephemeral", help="Keep nothing: what is stored goes at the end."
+        ),
+    ] = False,
 ) -> None:
     """Run the emulator until SIGINT or SIGTERM."""
     # Imports allocate much and free nothing: collecting meanwhile costs a quarter of
@@ -80,6 +86,7 @@ def serve(
             http_port=http_port,
             bind=bind,
             with_bots=with_bots,
+            ephemeral=ephemeral,
         )
     )
 

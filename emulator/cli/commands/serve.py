@@ -8,7 +8,10 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from emulator.errors import ExitStatus
@@ -29,6 +32,7 @@ def run(
     http_port: int | None,
     bind: str | None,
     with_bots: bool,
+    ephemeral: bool,
 ) -> ExitStatus:
     """Serve; return when the calls are ended after SIGINT or SIGTERM."""
     options: dict[str, tuple[str, JsonValue]] = {}
@@ -43,8 +47,17 @@ def run(
     if bind is not None:
         for section in ("sip", "media", "http"):
             options[f"{section}.bind"] = ("--bind", bind)
-    serve_options = ServeOptions(config=config, options=options, env=os.environ)
-    return asyncio.run(_serve(Service(serve_options), with_bots))
+    with _data_place(options) if ephemeral else nullcontext():
+        serve_options = ServeOptions(config=config, options=options, env=os.environ)
+        return asyncio.run(_serve(Service(serve_options), with_bots))
+
+
+@contextmanager
+def _data_place(options: dict[str, tuple[str, JsonValue]]) -> Iterator[None]:
+    """Let the data be in a directory that is there only meanwhile."""
+    with tempfile.TemporaryDirectory(prefix="exotel-emulator-") as directory:
+        options["data_dir"] = ("--ephemeral", directory)
+        yield
 
 
 async def _serve(service: Service, with_bots: bool) -> ExitStatus:
