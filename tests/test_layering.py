@@ -61,6 +61,7 @@ WORKER_SIDES = {
     "worker.local": "worker.engine",
     "worker.plays": "worker.engine",
     "worker.poller": "worker.engine",
+    "worker.clear_times": "worker.engine",
     "worker.recording_file": "worker.engine",
     "worker.recording_tap": "worker.engine",
     "worker.recordings": "worker.engine",

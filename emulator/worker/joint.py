@@ -32,6 +32,7 @@ from emulator.media.g711 import (
 from emulator.media.inlet import Inlet, VoiceCounters
 from emulator.media.playout import Playout
 from emulator.media.resample import Resampler, load_library
+from emulator.worker.clear_times import ClearTimes
 from emulator.worker.messages import Happened, OpenStream, StreamEnded, field_names
 from emulator.worker.surroundings import (
     BotStream,
@@ -47,8 +48,6 @@ SLICE_BYTES = 16_384
 SLOT_BYTES = 20 * BYTES_PER_MS
 # Marks that one bot may have waiting; far beyond one per message of a long reply.
 MAX_WAITING_MARKS = 1000
-# The owner of our own marks in a playout.
-_OURS = object()
 
 
 @dataclass(slots=True)
@@ -62,9 +61,10 @@ class _Audio:
 
 @dataclass(slots=True)
 class _Mark:
-    """A mark of the bot; None is our own: the end of what a clear has kept."""
+    """A place behind unconverted audio; ``name`` is None when it is our own."""
 
     name: str | None
+    reached: Callable[[], None]
 
 
 class Joint:
@@ -110,9 +110,12 @@ class Joint:
         self._pending: deque[_Audio | _Mark] = deque()
         self._pending_bytes = 0
         self._waiting_marks = 0
-        self._dropped_bytes = self._cleared_bytes = 0
-        # While what a clear has kept is still heard: when it came, what it dropped.
-        self._silencing: tuple[float, int] | None = None
+        self._dropped_bytes = 0
+        self._clears = ClearTimes(
+            around.clock, partial(self._happened, "stream.cleared")
+        )
+        # Of the leg, when the stream began: what came before is not the bot's.
+        self._underruns, self._gap_ms = playout.underruns, playout.gap_ms
 
     def start(self) -> None:
         """Dial the bot, once the converters for its rate can be had."""
@@ -242,36 +245,31 @@ class Joint:
             self._note(f"more than {MAX_WAITING_MARKS} marks wait: {name!r} is ignored")
             return
         self._waiting_marks += 1
-        if self._pending:
-            self._pending.append(_Mark(name))
-        else:
-            self._queue_mark(name)
+        self._mark(_Mark(name, partial(self._mark_reached, name)))
 
     def bot_clear(self) -> None:
         """Drop what waits, as the setting says (streaming spec §2.7)."""
         keeps_message = self._options.clear_granularity == "message"
         drops_marks = self._options.mark_on_clear == "drop"
-        was_heard = self._playout.is_playing
         playing = self._playout.playing_message(self) if keeps_message else None
         cleared = self._playout.clear(
             self, keep_message=keeps_message, drop_marks=drops_marks
         )
         cleared += self._clear_pending(playing, drops_marks)
-        self._cleared_bytes += cleared
         self._waiting_marks = self._playout.count_marks(self) + sum(
-            isinstance(item, _Mark) and item.name is not None for item in self._pending
+            map(_is_bots_mark, self._pending)
         )
-        if was_heard or cleared:
-            self._await_silence(cleared)
         if self._down is not None and playing is None:
             self._down.reset()
+        if reached := self._clears.begin(cleared):
+            self._mark(_Mark(None, reached))
 
     def convert_slice(self) -> bool:
         """Convert one slice of what waits; return whether there is more."""
         pending = self._pending
         while pending and isinstance(mark := pending[0], _Mark):
             pending.popleft()
-            self._queue_mark(mark.name)
+            self._queue_mark(mark)
         if not pending:
             return False
         item = pending[0]
@@ -286,33 +284,6 @@ class Joint:
         self._queue(audio, item.message)
         return True
 
-    def _await_silence(self, cleared_bytes: int) -> None:
-        """Report the silence after a clear, once for those that come before it."""
-        if self._silencing is not None:
-            first_s, before_bytes = self._silencing
-            self._silencing = first_s, before_bytes + cleared_bytes
-            return
-        self._silencing = self._around.clock.monotonic_s(), cleared_bytes
-        if self._pending:
-            self._pending.append(_Mark(None))
-        else:
-            self._queue_mark(None)
-
-    def _silent(self) -> None:
-        """The last byte that a clear has left has been played."""
-        if self._silencing is None:
-            return
-        (cleared_s, cleared_bytes), self._silencing = self._silencing, None
-        now_s = self._around.clock.monotonic_s()
-        data: dict[str, JsonValue] = {
-            "stream_sid": self.request.stream_sid,
-            "cleared_ms": cleared_bytes // BYTES_PER_MS,
-            "silent_after_ms": round(1000 * (now_s - cleared_s)),
-        }
-        self._around.report(
-            Happened(self.request.leg_id, "stream.cleared", now_s, data)
-        )
-
     # -- end ----------------------------------------------------------------------
 
     def stream_happened(
@@ -324,7 +295,11 @@ class Joint:
 
     def stream_ended(self, ended: StreamOutcome) -> None:
         """The conversation is over: cut or drain what is queued, and report."""
+        was_open = self._is_open
         cut_ms = self._leave()
+        stats = {**self._stats(), "cut_ms": cut_ms}
+        if self.request.two_way and was_open:
+            self._happened("stream.playout", stats)
         if cut_ms and ended.closed_first == "bot":
             self._note(f"the bot closed: {cut_ms} ms of its audio were queued, and cut")
         self._around.report(
@@ -337,7 +312,7 @@ class Joint:
                 close_code=ended.close_code,
                 close_reason=ended.close_reason,
                 closed_first=ended.closed_first,
-                stats={**ended.stats, **self._stats(), "cut_ms": cut_ms},
+                stats={**ended.stats, **stats},
                 leg_id=self.request.leg_id,
             )
         )
@@ -353,12 +328,13 @@ class Joint:
     def _leave(self) -> int:
         """Take no more part in the leg; return the ms of audio that are cut."""
         self._is_open, self._has_ended = False, True
-        self._silencing = None
+        unconverted_bytes = self._leg_bytes(self._pending_bytes)
         self._pending.clear()
         self._pending_bytes = 0
+        self._playout.remove(self._clears)
         if self._options.on_bot_close == "drain":
-            return 0
-        return self._playout.remove(self) // BYTES_PER_MS
+            return unconverted_bytes // BYTES_PER_MS
+        return (self._playout.remove(self) + unconverted_bytes) // BYTES_PER_MS
 
     # -- details ------------------------------------------------------------------
 
@@ -372,12 +348,17 @@ class Joint:
         if audio:
             self._playout.add(audio, self, message)
 
-    def _queue_mark(self, name: str | None) -> None:
-        if name is None:
-            # No mark of the bot's: no clear takes it away.
-            self._playout.mark(_OURS, self._silent)
+    def _mark(self, mark: _Mark) -> None:
+        """Put a mark behind all that waits."""
+        if self._pending:
+            self._pending.append(mark)
         else:
-            self._playout.mark(self, partial(self._mark_reached, name))
+            self._queue_mark(mark)
+
+    def _queue_mark(self, mark: _Mark) -> None:
+        # A bot's clear drops its own marks at most.
+        owner = self if mark.name is not None else self._clears
+        self._playout.mark(owner, mark.reached)
 
     def _mark_reached(self, name: str) -> None:
         self._waiting_marks -= 1
@@ -391,11 +372,7 @@ class Joint:
         for item in self._pending:
             if isinstance(item, _Audio) and item.message != playing:
                 dropped += len(item.rest)
-            elif (
-                isinstance(item, _Audio)
-                or item.name is None
-                or not (drops_marks and dropped)
-            ):
+            elif not (_is_bots_mark(item) and drops_marks and dropped):
                 kept.append(item)
         self._pending = kept
         self._pending_bytes -= dropped
@@ -424,21 +401,24 @@ class Joint:
     def _drop_oldest_pending(self) -> None:
         item = self._pending.popleft()
         if isinstance(item, _Mark):
-            self._queue_mark(item.name)
+            self._queue_mark(item)
         else:
             self._pending_bytes -= len(item.rest)
             self._dropped_bytes += self._leg_bytes(len(item.rest))
 
     def _note(self, text: str) -> None:
-        now_s = self._around.clock.monotonic_s()
-        data = {"text": text, "stream_sid": self.request.stream_sid}
-        self._around.report(Happened(self.request.leg_id, "note", now_s, data))
+        self._happened("note", {"text": text})
+
+    def _happened(self, kind: str, data: Mapping[str, JsonValue]) -> None:
+        self.stream_happened(kind, self._around.clock.monotonic_s(), data)
 
     def _stats(self) -> dict[str, JsonValue]:
         return {
-            "cleared_ms": self._cleared_bytes // BYTES_PER_MS,
-            "dropped_ms": self._dropped_bytes // BYTES_PER_MS,
             "messages_from_bot": self._message,
+            "underruns": self._playout.underruns - self._underruns,
+            "gap_ms": self._playout.gap_ms - self._gap_ms,
+            **self._clears.stats(),
+            "dropped_ms": self._dropped_bytes // BYTES_PER_MS,
         }
 
 
@@ -465,6 +445,10 @@ def stream_side_options(
         name: stream[name] for name in field_names(EngineOptions) if name in stream
     }
     return replace(options, **own)
+
+
+def _is_bots_mark(item: _Audio | _Mark) -> bool:
+    return isinstance(item, _Mark) and item.name is not None
 
 
 def _padded(audio: bytes, message_bytes: int, law: Law) -> bytes:
