@@ -57,7 +57,6 @@ EVENT_KINDS: Mapping[str, str] = {
     "stream.cleared": "a clear took effect: ms dropped, ms until silence",
     "stream.media_to_bot": "the first media message went to the bot",
     "stream.media_from_bot": "the first media message of the bot arrived",
-    "stream.cleared": "a clear took effect: how much was cut, how soon it was silent",
     "stream.playout": "what became of the bot's audio: holes, and what was cut or lost",
     "stream.failed": "the stream could not be set up: the error in full",
     "stream.closed": "the stream ended: close code, reason, who closed first",

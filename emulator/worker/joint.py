@@ -251,6 +251,7 @@ class Joint:
         """Drop what waits, as the setting says (streaming spec §2.7)."""
         keeps_message = self._options.clear_granularity == "message"
         drops_marks = self._options.mark_on_clear == "drop"
+        was_heard = self._playout.is_playing
         playing = self._playout.playing_message(self) if keeps_message else None
         cleared = self._playout.clear(
             self, keep_message=keeps_message, drop_marks=drops_marks
@@ -261,8 +262,8 @@ class Joint:
         )
         if self._down is not None and playing is None:
             self._down.reset()
-        if reached := self._clears.begin(cleared):
-            self._mark(_Mark(None, reached))
+        if (was_heard or cleared) and self._clears.begin(cleared):
+            self._mark(_Mark(None, self._clears.silent))
 
     def convert_slice(self) -> bool:
         """Convert one slice of what waits; return whether there is more."""
