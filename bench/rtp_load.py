@@ -95,6 +95,12 @@ class Load:
             self._read()
             time.sleep(TICK_S)
 
+    def close(self) -> None:
+        """Hang up every phone."""
+        self._epoll.close()
+        for phone in self._phones:
+            phone.sock.close()
+
     def _send(self, phones: list[Phone]) -> None:
         number = b"%08x" % self.frame
         for phone in phones:
