@@ -37,7 +37,7 @@ class Entry:
             "monotonic_s": round(self.event.at_s, 6),
             "at": self.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "kind": self.event.kind,
-            "data": self.event.data,
+            "data": dict(self.event.data),
         }
 
 
@@ -55,37 +55,38 @@ class Timeline:
         self._epoch_s = epoch_s
         self._epoch_at = epoch_at
         self._head_size = max_events // 2
-        self._head: list[Entry] = []
-        self._tail: deque[Entry] = deque(maxlen=max_events - self._head_size)
+        self._head: list[Event] = []
+        self._tail: deque[Event] = deque(maxlen=max_events - self._head_size)
         self._count = 0
 
     @property
     def dropped(self) -> int:
         """How many entries were dropped from the middle."""
-        return self._count - len(self._head) - len(self._tail)
+        return self._count - len(self)
 
-    def append(self, event: Event) -> Entry:
+    def append(self, event: Event) -> None:
         """Record ``event``; its kind must be a declared one."""
         if event.kind not in EVENT_KINDS:
             raise ValueError(f"undeclared event kind {event.kind!r}")
         self._count += 1
-        offset_s = event.at_s - self._epoch_s
-        at = datetime.fromtimestamp(
-            self._epoch_at.timestamp() + offset_s, self._epoch_at.tzinfo
-        )
-        entry = Entry(self._count, offset_s, at, event)
-        if len(self._head) < self._head_size:
-            self._head.append(entry)
-        else:
-            self._tail.append(entry)
-        return entry
+        kept = self._head if len(self._head) < self._head_size else self._tail
+        kept.append(event)
 
     def __len__(self) -> int:
         return len(self._head) + len(self._tail)
 
     def __iter__(self) -> Iterator[Entry]:
-        yield from self._head
-        yield from self._tail
+        for number, event in enumerate(self._head, start=1):
+            yield self._entry(number, event)
+        for number, event in enumerate(self._tail, self._count - len(self._tail) + 1):
+            yield self._entry(number, event)
+
+    def _entry(self, number: int, event: Event) -> Entry:
+        offset_s = event.at_s - self._epoch_s
+        at = datetime.fromtimestamp(
+            self._epoch_at.timestamp() + offset_s, self._epoch_at.tzinfo
+        )
+        return Entry(number, offset_s, at, event)
 
     def since(self, number: int) -> list[Entry]:
         """Return the kept entries after entry ``number``."""

@@ -249,7 +249,7 @@ class SipEndpoint:
         message = None
         try:
             message = parse_message(data, max_headers=self._options.limits.max_headers)
-            self._trace_received(message, source)
+            self._trace_received(message, data, source)
             now_s = self._clock.monotonic_s()
             self._perform(self._agent.receive(message, source, now_s))
         except SipParseError as error:
@@ -291,9 +291,10 @@ class SipEndpoint:
     def _carry_out(self, effect: Effect) -> None:
         match effect:
             case SendMessage(message, target, transaction, is_retransmission):
-                self._trace_sent(message, target, is_retransmission)
+                data = message.to_bytes()
+                self._trace(Direction.SENT, message, data, target, is_retransmission)
                 failed = partial(self._send_failed, transaction)
-                self._transport.send(message.to_bytes(), target, failed)
+                self._transport.send(data, target, failed)
             case SetTimer(key, delay_s):
                 self._set_timer(key, delay_s)
             case ClearTimer(key):
@@ -352,35 +353,33 @@ class SipEndpoint:
 
     # --- traces ---
 
-    def _trace_received(self, message: Message, source: SourceAddress) -> None:
-        if self._observe is not None:
-            is_retransmission = self._agent.has_seen(message)
-            self._trace(Direction.RECEIVED, message, source, is_retransmission)
-
-    def _trace_sent(
-        self, message: Message, target: Target, is_retransmission: bool
+    def _trace_received(
+        self, message: Message, data: bytes, source: SourceAddress
     ) -> None:
         if self._observe is not None:
-            self._trace(Direction.SENT, message, target, is_retransmission)
+            is_retransmission = self._agent.has_seen(message)
+            self._trace(Direction.RECEIVED, message, data, source, is_retransmission)
 
     def _trace(
         self,
         direction: Direction,
         message: Message,
+        data: bytes,
         remote: SourceAddress | Target,
         is_retransmission: bool,
     ) -> None:
+        if self._observe is None:
+            return
         trace = SipTrace(
             direction,
             message.summary,
-            message,
+            data,
             remote,
             self._clock.monotonic_s(),
             message.headers.get("Call-ID") or "",
             is_retransmission,
         )
         try:
-            assert self._observe is not None
             self._observe(trace)
         except Exception:
             logger.exception("the observer of SIP messages failed")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from emulator.sip.address import SourceAddress, Target
-from emulator.sip.message import Message
 
 
 class Direction(Enum):
@@ -16,12 +15,12 @@ class Direction(Enum):
     SENT = "sent"
 
 
-@dataclass(frozen=True, slots=True)
-class SipTrace:
+class SipTrace(NamedTuple):
     """A message that was received or sent.
 
     Attributes:
         summary: The start line, without the version.
+        wire: The bytes that travelled.
         at_s: Monotonic seconds.
         call_id: Call-ID header; sessions are found by it.
         is_retransmission: The same message went the same way before.
@@ -29,7 +28,7 @@ class SipTrace:
 
     direction: Direction
     summary: str
-    message: Message
+    wire: bytes
     remote: SourceAddress | Target
     at_s: float
     call_id: str

@@ -2,12 +2,10 @@ from __future__ import annotations
 
 from emulator.calls.early import MAX_CALL_IDS, MAX_TRACES_PER_CALL_ID, EarlyTraces
 from emulator.sip.address import SourceAddress
-from emulator.sip.headers import Headers
-from emulator.sip.message import Request
 from emulator.sip.trace import Direction, SipTrace
 
 REMOTE = SourceAddress("udp", "127.0.0.1", 5070)
-OPTIONS = Request("OPTIONS", "sip:127.0.0.1", Headers())
+OPTIONS = b"OPTIONS sip:127.0.0.1 SIP/2.0\r\n\r\n"
 
 
 def trace(call_id: str, at_s: float = 1.0) -> SipTrace:

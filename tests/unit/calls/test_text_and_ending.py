@@ -30,10 +30,11 @@ Content-Length: 0\r
 
 
 def trace(*, again: bool = False, long: int = 10) -> SipTrace:
-    message = parse_message(MESSAGE % (b"y" * long))
+    wire = MESSAGE % (b"y" * long)
+    message = parse_message(wire)
     remote = SourceAddress("udp", "127.0.0.1", 5070)
     return SipTrace(
-        Direction.RECEIVED, message.summary, message, remote, 1.0, "1@x", again
+        Direction.RECEIVED, message.summary, wire, remote, 1.0, "1@x", again
     )
 
 
@@ -72,14 +73,19 @@ def test_a_message_on_the_timeline_hides_media_keys(line: str, shown: str) -> No
     body = f"v=0\r\n{line}\r\na=sendrecv\r\n"
     head = MESSAGE.decode("latin-1") % "y"
     text = head.replace("Content-Length: 0", f"Content-Length: {len(body)}") + body
-    message = parse_message(text.encode("latin-1"))
+    wire = text.encode("latin-1")
     remote = SourceAddress("tls", "127.0.0.1", 5070)
-    seen = SipTrace(
-        Direction.RECEIVED, message.summary, message, remote, 1.0, "1@x", False
-    )
+    seen = SipTrace(Direction.RECEIVED, "OPTIONS", wire, remote, 1.0, "1@x", False)
     told = str(sip_event(seen).data["text"])
     assert "inline:secret" not in told and f"\n{shown}\n" in told
     assert "a=sendrecv" in told
+
+
+def test_a_folded_credential_is_hidden_to_its_end() -> None:
+    folded = (MESSAGE % b"y").replace(b", response=", b",\r\n \tresponse=")
+    assert b"\tresponse" in folded
+    seen = trace()._replace(wire=folded)
+    assert "secret" not in str(sip_event(seen).data["text"])
 
 
 def test_a_long_message_is_cut_on_the_timeline() -> None:

@@ -18,7 +18,8 @@ def timeline(max_events: int = 100) -> Timeline:
 
 def test_an_entry_has_its_offset_and_utc_time() -> None:
     record = timeline()
-    entry = record.append(Event("digit", 1001.25, {"digit": "5"}))
+    record.append(Event("digit", 1001.25, {"digit": "5"}))
+    (entry,) = record
     assert entry.to_json() == {
         "number": 1,
         "offset_ms": 1250.0,
