@@ -15,6 +15,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from emulator.calls.custom_headers import reserved_notes, surfaced_headers
@@ -207,7 +208,7 @@ def _identify_phone(
     settings: Settings, facts: Knock, notes: list[str]
 ) -> Origin | Refused:
     user = _user(settings.users, facts.registered_user)
-    if user is not None or ipaddress.ip_address(facts.source_ip).is_loopback:
+    if user is not None or _address(facts.source_ip).is_loopback:
         _note_missing_account(facts, notes)
         return Origin(user=user)
     if facts.header(ACCOUNT_HEADER) is not None:
@@ -237,11 +238,16 @@ def _user(users: Sequence[UserSettings], name: str | None) -> UserSettings | Non
     return next((user for user in users if user.name == name), None)
 
 
+@lru_cache(maxsize=256)
+def _address(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(ip)
+
+
 def whitelisting_trunk(
     trunks: Sequence[TrunkSettings], source_ip: str
 ) -> TrunkSettings | None:
     """Return the first trunk that has ``source_ip`` in its whitelist."""
-    address = ipaddress.ip_address(source_ip)
+    address = _address(source_ip)
     for trunk in trunks:
         for network in trunk.whitelisted_ips:
             if address in ipaddress.ip_network(network, strict=False):

@@ -11,12 +11,12 @@ from emulator.flow.context import FlowOptions, PassthruOptions, QuirkOptions
 def flow_options(settings: Settings) -> FlowOptions:
     """Return the engine's knobs out of the settings."""
     flow = settings.flow
-    quirks = settings.quirks.model_dump()
+    quirks = settings.quirks
     names = [field.name for field in dataclasses.fields(QuirkOptions)]
     return FlowOptions(
         max_steps=flow.max_steps,
         silent_greeting_ms=flow.silent_greeting_ms,
         resolver_timeout_s=flow.resolver_timeout_s,
-        passthru=PassthruOptions(**settings.passthru.model_dump()),
-        quirks=QuirkOptions(**{name: quirks[name] for name in names}),
+        passthru=PassthruOptions(**dict(settings.passthru)),
+        quirks=QuirkOptions(**{name: getattr(quirks, name) for name in names}),
     )

@@ -23,6 +23,7 @@ from emulator.sdp.negotiation import (
     AgreedAudio,
     LocalAudio,
     answer_offer,
+    at_port,
     make_offer,
     read_answer,
 )
@@ -81,11 +82,9 @@ class CallMedia:
         if offer is None:
             await self._open_port(None)
             return format_description(make_offer(self._local))
-        description = parse_description(offer)
-        _, agreed = answer_offer(description, self._local)
+        answer, agreed = answer_offer(parse_description(offer), self._local)
         await self._open_port(self._params(agreed))
-        answer, _ = answer_offer(description, self._local)
-        return format_description(answer)
+        return format_description(at_port(answer, self._local.port))
 
     async def _open_port(self, media: MediaParams | None) -> None:
         self._local = replace(self._local, port=await self._leg.open(media))

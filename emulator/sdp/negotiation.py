@@ -161,6 +161,27 @@ def answer_offer(
     raise NegotiationError(_refusal(offer, local, problems))
 
 
+def at_port(own: Description, port: int) -> Description:
+    """Return a description of ours with its audio at another port of this host."""
+    return replace(own, media=tuple(_at_port(media, port) for media in own.media))
+
+
+def _at_port(media: Media, port: int) -> Media:
+    """A section that is refused has no port to change."""
+    if media.port == 0:
+        return media
+    attributes = tuple(
+        _rtcp_of(port) if name == "rtcp" else (name, value)
+        for name, value in media.attributes
+    )
+    return replace(media, port=port, attributes=attributes)
+
+
+def _rtcp_of(port: int) -> tuple[str, str]:
+    """RFC 3605."""
+    return "rtcp", str(port + 1)
+
+
 def read_answer(answer: Description, local: LocalAudio) -> AgreedAudio:
     """Return what the peer's answer to our offer agreed on.
 
@@ -275,8 +296,10 @@ def _accept(
 ) -> tuple[Description, AgreedAudio]:
     chosen = offer.media[index]
     agreed = _agreed(offer, chosen, codec, local, crypto)
+    if agreed.ptime_ms != local.ptime_ms:
+        local = replace(local, ptime_ms=agreed.ptime_ms)
     answer = _media(
-        replace(local, ptime_ms=agreed.ptime_ms),
+        local,
         [codec],
         agreed.telephone_event_payload_type,
         agreed.direction,
@@ -358,13 +381,15 @@ def _media(
         ]
     attributes += [("ptime", str(local.ptime_ms)), (direction.value, None)]
     if local.names_rtcp:
-        attributes.append(("rtcp", str(local.port + 1)))
+        attributes.append(_rtcp_of(local.port))
     return Media(
         "audio", local.port, "RTP/AVP", tuple(formats), attributes=tuple(attributes)
     )
 
 
 def _secured(media: Media, protocol: str, *lines: Crypto) -> Media:
+    if not lines and protocol == media.protocol:
+        return media
     keys = tuple(("crypto", str(line)) for line in lines)
     return replace(media, protocol=protocol, attributes=(*keys, *media.attributes))
 

@@ -90,10 +90,18 @@ class LocalParty:
             items += [("Timestamp", at) for at in request.headers.all("Timestamp")]
         elif status < 300:
             items += [("Record-Route", r) for r in request.headers.all("Record-Route")]
-        items += [("Server", self.user_agent), *headers]
-        phrase = reason_phrase_of(status) if reason_phrase is None else reason_phrase
-        phrase = " ".join(phrase.splitlines())
-        return Response(status, phrase, Headers(items), body)
+        items.append(("Server", self.user_agent))
+        if reason_phrase is None:
+            phrase = reason_phrase_of(status)
+        else:
+            phrase = " ".join(reason_phrase.splitlines())
+        # The request's own fields were checked when it was parsed.
+        made = (
+            Headers.of_canonical(items).plus(*headers)
+            if headers
+            else (Headers.of_canonical(items))
+        )
+        return Response(status, phrase, made, body)
 
 
 def tolerant_response(
