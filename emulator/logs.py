@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
@@ -24,6 +25,20 @@ class _ContextFilter(logging.Filter):
 class _ConsoleFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+        self._second = 0
+        self._second_text = ""
+
+    def formatTime(  # noqa: N802 - the base class's name
+        self, record: logging.LogRecord, datefmt: str | None = None
+    ) -> str:
+        """Return the local time; calendar arithmetic is done once a second."""
+        second = int(record.created)
+        if second != self._second:
+            self._second = second
+            self._second_text = time.strftime(
+                "%Y-%m-%d %H:%M:%S", time.localtime(second)
+            )
+        return f"{self._second_text},{int(record.msecs):03d}"
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)

@@ -44,6 +44,7 @@ from emulator.sip.session import (
 from emulator.sip.trace import Direction, SipTrace
 from emulator.sip.transport.interfaces import own_networks
 from emulator.sip.transport.sockets import BoundListener, SipTransport
+from emulator.sip.transport.timers import Timers
 
 __all__ = ["BoundListener", "EventMailbox", "SipEndpoint"]
 
@@ -113,7 +114,7 @@ class SipEndpoint:
         self._listeners: tuple[BoundListener, ...] = ()
         self._mailboxes: dict[int, EventMailbox] = {}
         self._requests: dict[int, asyncio.Future[Response]] = {}
-        self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
+        self._timers = Timers(clock, self._timer_fired)
         self._effects: deque[Effect] = deque()
         self._is_performing = False
         self._all_ended = asyncio.Event()
@@ -150,9 +151,7 @@ class SipEndpoint:
             for session in self._agent.sessions:
                 # Nobody may wait for events of a closed endpoint.
                 self._perform(self._agent.act(session, session.abandon()))
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        self._timers.close()
         for outcome in self._requests.values():
             outcome.cancel()
         await self._transport.close()
@@ -261,7 +260,6 @@ class SipEndpoint:
                 self._perform(self._agent.fail(message))
 
     def _timer_fired(self, key: TimerKey) -> None:
-        self._timers.pop(key, None)
         try:
             self._perform(self._agent.timer_fired(key))
         except Exception:
@@ -296,11 +294,9 @@ class SipEndpoint:
                 failed = partial(self._send_failed, transaction)
                 self._transport.send(data, target, failed)
             case SetTimer(key, delay_s):
-                self._set_timer(key, delay_s)
+                self._timers.set(key, delay_s)
             case ClearTimer(key):
-                timer = self._timers.pop(key, None)
-                if timer is not None:
-                    timer.cancel()
+                self._timers.clear(key)
             case Announce(session, request, source):
                 self._announce(session, request, source)
             case Emit(serial, event):
@@ -309,13 +305,6 @@ class SipEndpoint:
                 self._complete(serial, response, reason)
             case _:
                 raise LocalProtocolError(f"{effect} was not meant for the shell")
-
-    def _set_timer(self, key: TimerKey, delay_s: float) -> None:
-        running = self._timers.get(key)
-        if running is not None:
-            running.cancel()
-        loop = asyncio.get_running_loop()
-        self._timers[key] = loop.call_later(delay_s, self._timer_fired, key)
 
     def _announce(
         self, session: InviteSession, request: Request, source: SourceAddress
