@@ -27,11 +27,11 @@ _SECRET_SDP = re.compile(
 _FOLD = re.compile(r"[ \t]*\n[ \t]+")
 
 
-def sip_event(trace: SipTrace) -> Event:
-    """Return the event of one SIP message."""
+def sip_event(trace: SipTrace, leg: str | None = None) -> Event:
+    """Return the event of one SIP message; ``leg`` is the SID of a dialled leg."""
     received = trace.direction is Direction.RECEIVED
     kind = "sip.received" if received else "sip.sent"
-    return Event(kind, trace.at_s, _MessageData(trace))
+    return Event(kind, trace.at_s, _MessageData(trace, leg))
 
 
 class _MessageData(Mapping[str, JsonValue]):
@@ -40,9 +40,10 @@ class _MessageData(Mapping[str, JsonValue]):
     Most calls are never read, and a message's text is dearer than its parsing.
     """
 
-    __slots__ = ("_data", "_trace")
+    __slots__ = ("_data", "_leg", "_trace")
 
-    def __init__(self, trace: SipTrace) -> None:
+    def __init__(self, trace: SipTrace, leg: str | None) -> None:
+        self._leg = leg
         if len(trace.wire) > MAX_WIRE_BYTES:
             trace = trace._replace(wire=trace.wire[:MAX_WIRE_BYTES])
         self._trace: SipTrace | None = trace
@@ -58,6 +59,8 @@ class _MessageData(Mapping[str, JsonValue]):
             }
             if trace.is_retransmission:
                 self._data["retransmission"] = True
+            if self._leg is not None:
+                self._data["leg"] = self._leg
         return self._data
 
     def __getitem__(self, key: str) -> JsonValue:

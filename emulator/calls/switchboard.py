@@ -17,7 +17,7 @@ from emulator.calls.journal import sip_event
 from emulator.calls.leg import Leg
 from emulator.config import SubscriberSettings
 from emulator.events import Event
-from emulator.sip.message import Request
+from emulator.sip.message import Request, parse_message
 from emulator.sip.trace import Direction, SipTrace
 from emulator.worker.messages import Report
 
@@ -112,7 +112,7 @@ class Switchboard:
             subscriber: Who shall answer the INVITE, which went to ourselves.
         """
         traces = self._early.take(call_id)
-        own_tag = traces[0].message.from_.tag if subscriber and traces else None
+        own_tag = _from_tag(traces[0]) if subscriber and traces else None
         if subscriber is not None:
             self._expected[call_id] = subscriber
         owner = _Owner(call, leg, own_tag)
@@ -148,10 +148,7 @@ class Switchboard:
 def _write(owner: _Owner, trace: SipTrace) -> None:
     if owner.own_tag is not None and not _is_callers_view(trace, owner.own_tag):
         return
-    event = sip_event(trace)
-    if owner.leg is not None:
-        event = Event(event.kind, event.at_s, {**event.data, "leg": owner.leg})
-    owner.call.record_event(event)
+    owner.call.record_event(sip_event(trace, owner.leg))
 
 
 def _is_callers_view(trace: SipTrace, own_tag: str) -> bool:
@@ -159,7 +156,12 @@ def _is_callers_view(trace: SipTrace, own_tag: str) -> bool:
 
     From names who began the transaction, in requests and in responses alike.
     """
-    is_request = isinstance(trace.message, Request)
-    is_ours = trace.message.from_.tag == own_tag
+    message = parse_message(trace.wire)
+    is_request = isinstance(message, Request)
+    is_ours = message.from_.tag == own_tag
     went_out = trace.direction is Direction.SENT
     return went_out if is_request == is_ours else not went_out
+
+
+def _from_tag(trace: SipTrace) -> str | None:
+    return parse_message(trace.wire).from_.tag

@@ -31,7 +31,8 @@ def message(first: str, from_tag: str, cseq: str) -> Request | Response:
 
 
 def trace(direction: Direction, sip: Request | Response) -> SipTrace:
-    return SipTrace(direction, sip.summary, sip, REMOTE, 1.0, "id", False)
+    wire = sip.to_bytes()
+    return SipTrace(direction, sip.summary, wire, REMOTE, 1.0, "id", False)
 
 
 def test_of_a_call_to_ourselves_the_callers_side_is_kept() -> None:
