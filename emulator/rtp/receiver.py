@@ -26,6 +26,7 @@ CLOCK_RATE_HZ = 8000
 # More than any negotiable packet (60 ms is 480 bytes of G.711) with room for a peer
 # that sends 200 ms; beyond this the datagram is no voice.
 MAX_PAYLOAD_BYTES = 1600
+_MAX_PLAIN_BYTES = HEADER_BYTES + MAX_PAYLOAD_BYTES
 # Comfort noise (RFC 3389) is ignored: the pause that it fills is silence here.
 COMFORT_NOISE_PAYLOAD_TYPE = 13
 
@@ -33,6 +34,8 @@ COMFORT_NOISE_PAYLOAD_TYPE = 13
 # which tells that the peer is there; and what is no RTP, which tells nothing.
 NOT_AUDIO = -1
 NOT_RTP = -10
+
+_unpack_header = FIXED_HEADER.unpack_from
 
 
 class RtpReceiver:
@@ -102,12 +105,12 @@ class RtpReceiver:
         packet: bytes | bytearray,
         length: int,
         now_s: float,
-        arrived_s: float | None = None,
+        arrived_s: float = 0.0,
     ) -> int:
         """Take one plain datagram in.
 
         Args:
-            arrived_s: When it came, if that was before now: it was held.
+            arrived_s: When it came, if that was before now: it was held. 0: now.
 
         Returns:
             The number of packets missing directly before this one when it holds audio
@@ -117,7 +120,17 @@ class RtpReceiver:
         if length <= HEADER_BYTES:
             self.malformed += 1
             return NOT_RTP
-        first, second, number, timestamp, ssrc = FIXED_HEADER.unpack_from(packet)
+        first, second, number, timestamp, ssrc = _unpack_header(packet)
+        if (
+            first == PLAIN_FIRST_BYTE
+            and second == self._payload_type
+            and ssrc == self._ssrc
+            and self._candidate_ssrc is None
+            and length <= _MAX_PLAIN_BYTES
+            and self._source.receive_next(number, timestamp, arrived_s or now_s)
+        ):
+            self.start, self.end = HEADER_BYTES, length
+            return 0
         if first == PLAIN_FIRST_BYTE:
             self.start, self.end = HEADER_BYTES, length
         elif not self._find_payload(packet, length):
@@ -135,7 +148,7 @@ class RtpReceiver:
         source = self._source
         gap = source.receive(number)
         if gap >= 0:
-            source.measure(timestamp, now_s if arrived_s is None else arrived_s)
+            source.measure(timestamp, arrived_s or now_s)
         return gap
 
     def expire_digit(self, now_s: float) -> None:

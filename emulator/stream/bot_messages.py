@@ -28,6 +28,8 @@ _KNOWN_KEYS = frozenset(
     {"event", "stream_sid", "streamSid", "sequence_number", "sequenceNumber"}
 )
 _KNOWN_MEDIA_KEYS = frozenset({"payload", "chunk", "timestamp", "sequenceNumber"})
+# Base64 characters of a payload that is long enough to be alone in its message.
+_LEAST_LEARNT = 64
 _NUMBER_KEYS = ("sequence_number", "sequenceNumber", "chunk", "timestamp")
 
 
@@ -55,30 +57,80 @@ BotMessage: TypeAlias = bytes | BotMark | BotClear | BotStop | None
 Note: TypeAlias = Callable[[str, Example], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _UsualMedia:
+    """What a bot's media messages look like, all but the audio itself.
+
+    A bot repeats one text around payloads of one length. Where that text is the same
+    and the payload decodes to the same length, all else has been checked already: no
+    character of the payload can be anything but base64, since any other would leave
+    fewer bytes.
+
+    Attributes:
+        rules: Broken by the size alone.
+    """
+
+    head: bytes
+    tail: bytes
+    text_bytes: int
+    audio_bytes: int
+    rules: tuple[str, ...]
+
+    def read(self, text: bytes) -> bytes | None:
+        """Return the audio of a message of ``text_bytes`` that is like this one."""
+        if not (text.startswith(self.head) and text.endswith(self.tail)):
+            return None
+        try:
+            audio = pybase64.b64decode(text[len(self.head) : -len(self.tail)])
+        except ValueError:
+            return None
+        is_sound = len(audio) == self.audio_bytes and not audio.startswith(b"RIFF")
+        return audio if is_sound else None
+
+
 class BotMessageReader:
     """Reads the messages of one bot, and keeps the half sample between two.
 
-    ``note(rule, example)`` is called for every deviation, as often as it occurs.
+    ``note(rule, example)`` is called for every deviation, as often as it occurs;
+    ``note_again(rule)`` is the short way for one that was noted before.
     """
 
     def __init__(
-        self, request: StreamRequest, options: StreamOptions, note: Note
+        self,
+        request: StreamRequest,
+        options: StreamOptions,
+        note: Note,
+        note_again: Callable[[str], None],
     ) -> None:
         self._sid = request.stream_sid
         self._two_way = request.two_way
         self._pcm = SAMPLE_BYTES[request.codec] == 2
         self._options = options
         self._note = note
+        self._note_again = note_again
         self._half_sample = b""
+        self._usual: _UsualMedia | None = None
 
     def read(self, text: bytes) -> BotMessage:
         """Return what ``text`` asks for: audio in whole samples, an order, or None."""
+        usual = self._usual
+        if usual is not None and len(text) == usual.text_bytes:
+            audio = usual.read(text)
+            if audio is not None and not self._half_sample:
+                for rule in usual.rules:
+                    self._note_again(rule)
+                return audio
+        return self._read_unusual(text)
+
+    def _read_unusual(self, text: bytes) -> BotMessage:
         message = self._parse(text)
         if message is None:
             return None
         payload = self._documented_payload(message)
         if payload is not None:
-            return self._read_payload(payload, text)
+            audio = self._read_payload(payload, text)
+            self._learn(text, payload, audio)
+            return audio
         event = self._get(message, "event")
         read_body = _BODY_READERS.get(event) if isinstance(event, str) else None
         if read_body is None:
@@ -208,18 +260,37 @@ class BotMessageReader:
         if size == 0:
             self._note("media.empty", size)
             return False
-        if size < MIN_MEDIA_BYTES and self._options.min_chunk_policy != "lenient":
-            dropped = self._options.min_chunk_policy == "drop"
-            self._note("media.small_dropped" if dropped else "media.small", size)
-            if dropped:
-                return False
-        if size > MAX_MEDIA_BYTES:
-            self._note("media.large", size)
-        if size % MEDIA_MULTIPLE_BYTES:
-            self._note("media.multiple", size)
+        rules = self._rules_of_size(size)
+        for rule in rules:
+            self._note(rule, size)
         if audio.startswith(b"RIFF") and audio[8:12] == b"WAVE":
             self._note("media.wav_header", size)
-        return True
+        return "media.small_dropped" not in rules
+
+    def _rules_of_size(self, size: int) -> tuple[str, ...]:
+        """Return the rules that audio of that size breaks."""
+        policy = self._options.min_chunk_policy
+        small = "media.small_dropped" if policy == "drop" else "media.small"
+        broken = {
+            small: size < MIN_MEDIA_BYTES and policy != "lenient",
+            "media.large": size > MAX_MEDIA_BYTES,
+            "media.multiple": size % MEDIA_MULTIPLE_BYTES != 0,
+        }
+        return tuple(rule for rule, is_broken in broken.items() if is_broken)
+
+    def _learn(self, text: bytes, payload: str, audio: bytes | None) -> None:
+        """Remember what a documented message looks like whose audio is played."""
+        self._usual = None
+        raw = payload.encode("ascii", "replace")
+        # A shorter one might stand elsewhere in the text as well.
+        if audio is None or len(raw) < _LEAST_LEARNT or text.count(raw) != 1:
+            return
+        size = len(audio)
+        # Any other length is another form of base64, or half a sample was kept.
+        if len(raw) == -(-size // 3) * 4 and not self._half_sample:
+            head, _, tail = text.partition(raw)
+            rules = self._rules_of_size(size)
+            self._usual = _UsualMedia(head, tail, len(text), size, rules)
 
     def _whole_samples(self, audio: bytes) -> bytes:
         if not self._pcm:

@@ -219,13 +219,14 @@ class StreamClient:
     def message_arrived(self, message: bytes | Binary) -> None:
         """Hand on the audio, then do what the protocol says."""
         self._has_heard_bot = True
-        if isinstance(message, Binary):
+        if type(message) is not bytes:
             self._perform(self._protocol.receive_binary(message.head))
             return
         audio, effects = self._protocol.receive(message)
         if audio:
             self._sink.bot_audio(audio)
-        self._perform(effects)
+        if effects:
+            self._perform(effects)
 
     def bot_closed(self) -> None:
         """The bot ended the stream, unless it was ended already."""

@@ -116,8 +116,10 @@ class StreamProtocol:
         self._bytes_per_s = sample_rate_hz * SAMPLE_BYTES[request.codec]
         self.chunk_bytes = self._bytes_per_s * options.media_chunk_ms // 1000
         self._writer = MessageWriter(request.stream_sid, options)
-        self._reader = BotMessageReader(request, options, self.note)
         self._ledger = RuleLedger()
+        self._reader = BotMessageReader(
+            request, options, self.note, self._ledger.record_again
+        )
         self.counters = Counters()
         self.phase = Phase.BEFORE
         self._sequence_number = 0
@@ -220,20 +222,19 @@ class StreamProtocol:
         if self.phase is not Phase.TALKING:
             return b"", _NOTHING
         message = self._reader.read(text)
-        audio = b""
+        if type(message) is bytes:  # Nearly all of them.
+            self._count_audio(message)
+            return message, self._take_effects() if self._effects else _NOTHING
         match message:
-            case bytes():
-                audio = message
-                self._count_audio(audio)
             case BotMark(name):
                 self._receive_mark(name)
             case BotClear():
                 self._receive_clear()
             case BotStop(reason):
                 self._receive_stop(reason)
-            case None:
-                pass
-        return audio, self._take_effects() if self._effects else _NOTHING
+            case _:
+                pass  # Nothing to do; what there was to say of it is noted.
+        return b"", self._take_effects() if self._effects else _NOTHING
 
     def receive_binary(self, head: bytes) -> Sequence[Effect]:
         """Take one binary message: ignored, with a note."""

@@ -197,6 +197,10 @@ class RuleLedger:
             "example": format_example(example),
         }
 
+    def record_again(self, rule: str) -> None:
+        """Count one more break of a rule that was recorded before."""
+        self._counts[rule] += 1
+
     def counts(self) -> dict[str, JsonValue]:
         """Return how often each rule was broken, by rule."""
         return dict(self._counts)

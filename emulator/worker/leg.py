@@ -243,7 +243,11 @@ class Leg:
 
     def read(self, buffer: bytearray, view: memoryview, now_s: float) -> None:
         """Take one datagram from the socket, if there is one."""
-        length = self.socket.read(buffer)
+        try:
+            length = self.socket.receive(buffer)
+        except OSError as error:
+            self.socket.failed(error)
+            return
         if length:
             self.take(buffer, view, length, now_s)
 
@@ -271,12 +275,11 @@ class Leg:
         """Hand the audio of a plain datagram on, in its order."""
         receiver = self._receiver
         missing = receiver.receive(packet, length, now_s, arrived_s)
-        if missing == NOT_RTP:
-            return
-        self._heard_s = now_s
         if missing < 0:
+            if missing != NOT_RTP:
+                self._heard_s = now_s
             return
-        self._audio_s = now_s
+        self._heard_s = self._audio_s = now_s
         if self._first_audio_s is None:
             self._note_first_audio(now_s)
         audio = view[receiver.start : receiver.end]

@@ -30,6 +30,8 @@ class PeerSocket:
     Attributes:
         peer: Where packets go; None while nobody is known who may get them.
         is_latched: The first RTP packet of the peer has fixed ``peer``.
+        receive: Reads one datagram into a buffer; 0 or ``BlockingIOError`` when there
+            is none, ``OSError`` when the peer's port is closed.
         foreign: Datagrams that were seen and not taken: not from the peer, or from an
             address that may not latch. The kernel drops those that come while the
             socket is connected.
@@ -49,7 +51,7 @@ class PeerSocket:
         self._known: Address | None = None
         # None: nobody may latch, since nobody is expected yet.
         self._allowed: frozenset[str] | None = None
-        self._recv_into = sock.recv_into
+        self.receive: Callable[[bytearray], int] = self._read_of_many
         self._send = sock.send
 
     @property
@@ -81,20 +83,22 @@ class PeerSocket:
         self.is_latched = False
         if self._is_connected:
             self._is_connected = False
+            self.receive = self._read_of_many
             _disconnect(self.sock)
 
     def read(self, buffer: bytearray) -> int:
         """Read one datagram of the peer into ``buffer``; 0 when there is none."""
-        if not self._is_connected:
-            return self._read_of_many(buffer)
         try:
-            return self._recv_into(buffer)
-        except BlockingIOError:
+            return self.receive(buffer)
+        except OSError as error:
+            self.failed(error)
             return 0
-        except OSError:
+
+    def failed(self, error: OSError) -> None:
+        """Count what ``receive`` raised, unless there was only nothing to read."""
+        if not isinstance(error, BlockingIOError):
             # An ICMP error of an earlier packet: the peer's port is closed.
             self.errors += 1
-            return 0
 
     def send(self, packet: bytes | bytearray) -> None:
         """Send one packet to the peer, if it is known."""
@@ -146,6 +150,7 @@ class PeerSocket:
             self.errors += 1
             return
         self._is_connected = True
+        self.receive = self.sock.recv_into
 
 
 def _disconnect(sock: socket.socket) -> None:

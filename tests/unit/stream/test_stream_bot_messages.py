@@ -33,10 +33,14 @@ class Bot:
         )
         self.rules: list[str] = []
         options = profile_options("observed", **knobs)
-        self.reader = BotMessageReader(request, options, self.note)
+        self.reader = BotMessageReader(request, options, self.note, self.note_again)
 
     def note(self, rule: str, example: Example) -> None:
         assert rule in RULES
+        self.rules.append(rule)
+
+    def note_again(self, rule: str) -> None:
+        assert rule in self.rules
         self.rules.append(rule)
 
     def says(self, message: object) -> BotMessage:
@@ -331,3 +335,52 @@ def test_any_object_is_a_message_or_ignored(event: str, body: dict[str, Any]) ->
     got = bot.says({"event": event, "stream_sid": SID, event: body, **body})
     if isinstance(got, bytes):
         assert len(got) % 2 == 0
+
+
+# -- the short way: messages like the one before ---------------------------------------
+
+
+@st.composite
+def talks(draw: st.DrawFn) -> list[bytes]:
+    """Messages that resemble each other: repeated, damaged, of other sizes."""
+    sizes = st.sampled_from([0, 47, 48, 320, 321, 638, 640, 641, 642, 3200, 100_002])
+    texts: list[bytes] = []
+    for _ in range(draw(st.integers(1, 8))):
+        audio = draw(st.binary(min_size=3, max_size=3)) * (draw(sizes) // 3 + 1)
+        text = json.dumps(media(audio[: draw(sizes)])).encode()
+        kind = draw(st.sampled_from(["as is", "as is", "cut", "bytes", "again", "key"]))
+        if kind == "cut":
+            text = text[: draw(st.integers(0, len(text)))]
+        elif kind == "bytes" and len(text) > 150:
+            at = draw(st.integers(60, len(text) - 1))
+            new = draw(st.sampled_from([b'"', b"\\", b"=", b"\n", b"-", b"A", b"RIFF"]))
+            text = text[:at] + new + text[at + len(new) :]
+        elif kind == "key":
+            text = text.replace(b'"media": {', b'"extra": 1, "media": {')
+        texts.append(text)
+        if kind == "again":
+            texts.append(text)
+    return texts
+
+
+@given(talks(), st.sampled_from(["warn", "drop", "lenient"]))
+def test_a_message_is_read_alike_whatever_came_before(
+    texts: list[bytes], policy: str
+) -> None:
+    """The reader that has learnt from the one before, and one that never learns."""
+    quick = Bot(min_chunk_policy=policy)
+    slow = Bot(min_chunk_policy=policy)
+    for text in texts:
+        slow.reader._usual = None
+        assert quick.says(text) == slow.says(text)
+        assert quick.rules == slow.rules
+
+
+def test_the_short_way_is_taken() -> None:
+    bot = Bot()
+    assert bot.plays(AUDIO) == AUDIO
+    usual = bot.reader._usual
+    assert usual is not None and usual.rules == ()
+    bot.says(b'{"event":"clear","stream_sid":"%b"}' % SID.encode())
+    assert bot.plays(AUDIO[::-1]) == AUDIO[::-1]
+    assert bot.reader._usual is usual
