@@ -219,7 +219,7 @@ class StreamClient:
     def message_arrived(self, message: bytes | Binary) -> None:
         """Hand on the audio, then do what the protocol says."""
         self._has_heard_bot = True
-        if type(message) is not bytes:
+        if isinstance(message, Binary):
             self._perform(self._protocol.receive_binary(message.head))
             return
         audio, effects = self._protocol.receive(message)

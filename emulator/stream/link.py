@@ -293,10 +293,15 @@ class BotLink:
         self._slice_frames += 1
         if self._slice_frames >= FLOOD_FRAMES:
             self._guard_against_flood()
-        opcode = _number(frame.msg_type)
-        reserved = bool(frame.rsv1 or frame.rsv2 or frame.rsv3)
         payload = frame.get_payload_as_bytes()
-        self._take(self._assembler.feed(opcode, bool(frame.fin), reserved, payload))
+        reserved = bool(frame.rsv1 or frame.rsv2 or frame.rsv3)
+        is_plain_text = frame.msg_type is _TEXT and frame.fin and not reserved
+        if is_plain_text and self._assembler.is_message(payload):
+            if not self._is_over:
+                self._owner.message_arrived(payload)
+            return
+        opcode, fin = _number(frame.msg_type), bool(frame.fin)
+        self._take(self._assembler.feed(opcode, fin, reserved, payload))
 
     def _take(self, assembled: Assembled) -> None:
         match assembled:

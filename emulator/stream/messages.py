@@ -106,13 +106,17 @@ class MessageWriter:
     """Writes the messages of one stream; the caller counts.
 
     Messages are bytes of UTF-8 text. ``sequence_number`` is the one of the message.
+
+    Attributes:
+        media_template: A media message (§2.4) for ``%``: its sequence number, chunk,
+            timestamp in ms, and payload as base64.
     """
 
     def __init__(self, stream_sid: str, options: StreamOptions) -> None:
         self._sid = stream_sid
         self._numbers_are_strings = options.numeric_types == "string"
         self._flat_dtmf = options.dtmf_shape == "flat"
-        self._media = self._media_template()
+        self.media_template = self._media_template()
 
     def _media_template(self) -> bytes:
         """Return the ``%`` template of a media message, all but its four values."""
@@ -125,12 +129,6 @@ class MessageWriter:
             + b',"media":{"chunk":' + number
             + b',"timestamp":"%d","payload":"%b"}}'
         )  # fmt: skip
-
-    def media(
-        self, sequence_number: int, chunk: int, timestamp_ms: int, payload: bytes
-    ) -> bytes:
-        """Return a media message (§2.4); ``payload`` is base64 text already."""
-        return self._media % (sequence_number, chunk, timestamp_ms, payload)
 
     def start(self, sequence_number: int, body: Mapping[str, JsonValue]) -> bytes:
         """Return ``start`` around the object that ``start_body`` made (§2.3)."""

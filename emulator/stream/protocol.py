@@ -73,6 +73,7 @@ class EndByBot:
 
 Effect: TypeAlias = Send | Report | QueueMark | ClearAudio | EndByBot
 _NOTHING: tuple[Effect, ...] = ()
+_base64 = pybase64.b64encode
 
 
 class Phase(Enum):
@@ -124,6 +125,10 @@ class StreamProtocol:
         self.phase = Phase.BEFORE
         self._sequence_number = 0
         self._chunk = 0
+        # The per-packet path fills in the template of a media message itself.
+        self._media = self._writer.media_template
+        self._chunk_ms = options.media_chunk_ms
+        self._first_timestamp_ms = options.timestamp_origin
         self._outstanding: dict[str, int] = {}
         self._outstanding_bytes = 0
         self._echoes_left = MARK_ECHOES_PER_CHUNK
@@ -144,16 +149,14 @@ class StreamProtocol:
 
     def media(self, audio: bytes) -> bytes:
         """Return the media message for one chunk of the stream's codec and rate."""
-        chunk_ms = self._options.media_chunk_ms
-        timestamp_ms = self._options.timestamp_origin + self._chunk * chunk_ms
-        self._chunk += 1
-        self._sequence_number += 1
+        chunk, chunk_ms, counters = self._chunk, self._chunk_ms, self.counters
+        timestamp_ms = self._first_timestamp_ms + chunk * chunk_ms
+        self._chunk = chunk = chunk + 1
+        self._sequence_number = number = self._sequence_number + 1
         self._echoes_left = MARK_ECHOES_PER_CHUNK
-        self.counters.media_to_bot += 1
-        self.counters.audio_to_bot_ms += chunk_ms
-        return self._writer.media(
-            self._sequence_number, self._chunk, timestamp_ms, pybase64.b64encode(audio)
-        )
+        counters.media_to_bot += 1
+        counters.audio_to_bot_ms += chunk_ms
+        return self._media % (number, chunk, timestamp_ms, _base64(audio))
 
     def skip_media(self) -> None:
         """One chunk was dropped on its way: a gap in chunk and timestamp tells."""

@@ -171,6 +171,8 @@ class Joint:
             return
         if self._caller is not None:
             self._caller.push(audio)
+        elif not self._heard and len(audio) == self._chunk_bytes:
+            self._ship(audio)
         else:
             self._collect(audio)
 
@@ -183,14 +185,11 @@ class Joint:
 
     def _collect(self, audio: Buffer) -> None:
         """Ship what fills a chunk."""
-        heard = self._heard
-        if not heard and len(audio) == self._chunk_bytes:
-            self._ship(audio)
-            return
+        heard, chunk_bytes = self._heard, self._chunk_bytes
         heard += audio
-        while len(heard) >= self._chunk_bytes:
-            self._ship(bytes(heard[: self._chunk_bytes]))
-            del heard[: self._chunk_bytes]
+        while len(heard) >= chunk_bytes:
+            self._ship(heard[:chunk_bytes])
+            del heard[:chunk_bytes]
 
     def press(self, digit: str, duration_ms: int) -> None:
         """Tell the bot of a key; a one-way stream carries none (streaming spec §3)."""
@@ -222,7 +221,8 @@ class Joint:
             audio = self._convert(pcm)
             if len(audio) % SLOT_BYTES:
                 audio = _padded(audio, len(audio), self._law)
-            self._queue(audio, self._message)
+            if audio:
+                self._playout.add(audio, self, self._message)
         else:
             self._convert_later(pcm)
         # Stream bytes are at least as many as the leg bytes that they will make.

@@ -80,14 +80,15 @@ def test_bit_rate_follows_the_sample_rate_only_by_knob(
 
 
 def test_media_is_compact_and_all_strings() -> None:
-    assert writer().media(3, 2, 20, b"AAAA").decode() == (
+    assert (writer().media_template % (3, 2, 20, b"AAAA")).decode() == (
         f'{{"event":"media","stream_sid":"{SID}","sequence_number":"3",'
         '"media":{"chunk":"2","timestamp":"20","payload":"AAAA"}}'
     )
 
 
 def test_numeric_types_int_spares_the_timestamp() -> None:
-    text = writer(numeric_types="int").media(3, 2, 20, b"AAAA").decode()
+    template = writer(numeric_types="int").media_template
+    text = (template % (3, 2, 20, b"AAAA")).decode()
     assert '"sequence_number":3,' in text
     assert '"chunk":2,"timestamp":"20"' in text
 
@@ -102,20 +103,21 @@ def test_media_has_the_captured_size(sequence_number: int, size_bytes: int) -> N
     # 577 once the timestamp has six digits, up to 9999.
     chunk = sequence_number - 1
     payload = base64.b64encode(bytes(320))
-    text = writer().media(sequence_number, chunk, (chunk - 1) * 20, payload)
+    timestamp_ms = (chunk - 1) * 20
+    text = writer().media_template % (sequence_number, chunk, timestamp_ms, payload)
     assert len(text) == size_bytes
 
 
 @pytest.mark.parametrize("sequence_number", [100, 1000, 9999])
 def test_bare_numbers_are_four_bytes_shorter(sequence_number: int) -> None:
     arguments = (sequence_number, sequence_number - 1, 20, b"AAAA")
-    strings = writer().media(*arguments)
-    numbers = writer(numeric_types="int").media(*arguments)
+    strings = writer().media_template % arguments
+    numbers = writer(numeric_types="int").media_template % arguments
     assert len(strings) - len(numbers) == 4
 
 
 def test_a_percent_sign_in_the_sid_survives_the_template() -> None:
-    text = MessageWriter("50%d", OBSERVED).media(2, 1, 0, b"AAAA")
+    text = MessageWriter("50%d", OBSERVED).media_template % (2, 1, 0, b"AAAA")
     assert json.loads(text)["stream_sid"] == "50%d"
 
 
