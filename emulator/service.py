@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from emulator.flow.catalogue import FlowCatalogue, FlowFile
     from emulator.sip.address import Transport
     from emulator.sip.endpoint import SipEndpoint
-    from emulator.sip.options import SipOptions
     from emulator.sip.session import IncomingInvite
     from emulator.sip.trace import SipTrace
     from emulator.sip.transport.sockets import BoundListener
@@ -360,10 +359,11 @@ class Service:
             logger.warning("no speech, two-tone prompts instead: %s", error)
 
     def _build_endpoint(self) -> None:
+        from emulator.calls.endpoint_options import endpoint_options
         from emulator.sip.endpoint import SipEndpoint
 
         self.endpoint = SipEndpoint(
-            self._sip_options(),
+            endpoint_options(self.settings, self._transports(), SIP_REALM),
             self._clock,
             IdSource(),
             on_invite=self._on_invite,
@@ -374,31 +374,6 @@ class Service:
         self._listeners = await self.endpoint.start()
         deadline_s = self.settings.calls.shutdown_deadline_s
         self._stack.push_async_callback(self.endpoint.stop, deadline_s)
-
-    def _sip_options(self) -> SipOptions:
-        from emulator.sip.options import SipLimits, SipOptions, TlsOptions
-
-        sip = self.settings.sip
-        return SipOptions(
-            bind_ip=sip.bind,
-            port=sip.port,
-            transports=self._transports(),
-            advertise_address=sip.advertise_address,
-            users={
-                user.name: user.password.get_secret_value()
-                for user in self.settings.users
-            },
-            realm=SIP_REALM,
-            digest_algorithms=sip.digest_algorithms,
-            limits=SipLimits(max_udp_request_bytes=sip.max_udp_request_bytes),
-            accept_refer=True,
-            tls=TlsOptions(
-                port=sip.tls_port,
-                certificate=Path(sip.tls_certificate) if sip.tls_certificate else None,
-                key=Path(sip.tls_key) if sip.tls_key else None,
-                folder=Path(self.settings.data_dir),
-            ),
-        )
 
     def _transports(self) -> tuple[Transport, ...]:
         """Leave TLS out where no certificate can be had, rather than not start."""

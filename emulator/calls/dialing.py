@@ -83,6 +83,7 @@ class Attempt:
         uri: Request-URI and To.
         headers: Beside those that every INVITE has.
         credentials: For a 401 or 407.
+        response_timeout_s: As in ``OutgoingInvite``.
         description: The destination, for the timeline.
         srtp: The SDP offers SRTP.
         subscriber: The simulated person who answers it; the INVITE comes to us.
@@ -97,6 +98,7 @@ class Attempt:
     max_forwards: int = 70
     credentials: Credentials | None = field(default=None, repr=False)
     contact_user: str | None = None
+    response_timeout_s: float | None = None
     shape: InviteShape = InviteShape()
     description: str = ""
     srtp: bool = False
@@ -116,6 +118,7 @@ class Attempt:
             max_forwards=self.max_forwards,
             credentials=self.credentials,
             contact_user=self.contact_user,
+            response_timeout_s=self.response_timeout_s,
             shape=self.shape,
         )
 
@@ -331,6 +334,7 @@ def _trunk_attempt(
         max_forwards=trunk_invite.MAX_FORWARDS,
         credentials=trunk_invite.credentials_for(trunk),
         contact_user=identity.user,
+        response_timeout_s=settings.sip.destination_timeout_s,
         shape=trunk_invite.shape_for(settings.account),
         description=f"trunk {trunk.name} at {destination}",
         srtp=trunk.srtp or settings.media.srtp == "require",

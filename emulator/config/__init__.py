@@ -30,15 +30,14 @@ from emulator.config.parties import (
 )
 from emulator.config.section import Section
 from emulator.config.sections import (
-    RESERVED_HEADER_PREFIXES,
     CallSettings,
     HttpSettings,
     LogSettings,
     MediaSettings,
     RecordingSettings,
-    SipSettings,
     SpeechSettings,
 )
+from emulator.config.sip import RESERVED_HEADER_PREFIXES, SipSettings
 from emulator.config.stream import StreamSettings
 from emulator.config.tree import Settings
 

@@ -29,9 +29,9 @@ from emulator.config.sections import (
     LogSettings,
     MediaSettings,
     RecordingSettings,
-    SipSettings,
     SpeechSettings,
 )
+from emulator.config.sip import SipSettings
 from emulator.config.stream import StreamSettings
 
 

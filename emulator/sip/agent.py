@@ -151,7 +151,8 @@ class UserAgent:
         request = message.received_from(source.ip, source.port)
         reply_to = reply_target(request, source)
         if self._is_full(request):
-            busy = self._outside.busy()
+            most = self._options.limits.max_transactions
+            busy = self._outside.busy(f"sip.limits.max_transactions is {most}")
             response = self._party.response(request, 503, headers=busy.headers)
             return [SendMessage(response, reply_to, None)]
         return self._carry(self._layer.receive_request(request, source, reply_to))
@@ -310,8 +311,12 @@ class UserAgent:
     def _new_call(
         self, key: TransactionId, request: Request, source: SourceAddress
     ) -> list[Effect]:
-        if not self._is_accepting or self._has_too_many_dialogs():
+        if not self._is_accepting:
             return self._reply_with(key, request, self._outside.busy())
+        most = self._options.limits.max_dialogs
+        if len(self._dialogs) >= most:
+            busy = self._outside.busy(f"sip.limits.max_dialogs is {most}")
+            return self._reply_with(key, request, busy)
         ip = self.advertised_ip_towards(source.ip, request.sip_uri.host)
         try:
             session = UasSession(
@@ -426,9 +431,6 @@ class UserAgent:
         if request.method in {"ACK", "CANCEL", "BYE"}:
             return False
         return len(self._layer) >= self._options.limits.max_transactions
-
-    def _has_too_many_dialogs(self) -> bool:
-        return len(self._dialogs) >= self._options.limits.max_dialogs
 
     def _observed(self, request: Request, source: SourceAddress) -> Target | None:
         if self._options.nat == "off" and source.connection is None:

@@ -128,7 +128,8 @@ class SipEndpoint:
             ListenError: Names the address, the port and the setting.
         """
         listeners = self._listeners = await self._transport.start()
-        ports = {listener.transport: listener.port for listener in listeners}
+        # The first listener of each transport is the one that Contact names.
+        ports = {entry.transport: entry.port for entry in reversed(listeners)}
         networks = self._options.networks or own_networks()
         self._started_agent = UserAgent(self._options, networks, ports, self._ids)
         return listeners

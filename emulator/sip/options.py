@@ -85,6 +85,8 @@ class SipOptions:
 
     Attributes:
         port: For UDP and TCP; 0 takes a free one.
+        extra_ports: Further TCP and TLS listeners; what came in there is answered on
+            its connection, and Contact names the usual ports.
         user_agent: Sent as User-Agent in requests and Server in responses.
         advertise_address: Told to peers outside the own networks.
         networks: Own networks; None looks at the machine's interfaces at start.
@@ -104,6 +106,7 @@ class SipOptions:
     bind_ip: str = "127.0.0.1"
     port: int = 5060
     transports: tuple[Transport, ...] = ("udp", "tcp")
+    extra_ports: tuple[tuple[Transport, int], ...] = ()
     user_agent: str = "exotel-emulator"
     advertise_address: str | None = None
     networks: OwnNetworks | None = None

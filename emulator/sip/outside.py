@@ -35,9 +35,8 @@ class OutsideRequests:
         """Return how many phones are registered."""
         return self._registrar.count(now_s)
 
-    def busy(self) -> Reply:
-        """No new work is taken now."""
-        text = "the emulator takes no new calls now"
+    def busy(self, text: str = "the emulator takes no new calls now") -> Reply:
+        """No new work is taken now, and why."""
         return Reply(
             503,
             (

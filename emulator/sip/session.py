@@ -37,6 +37,7 @@ class OutgoingInvite:
         sdp: The offer, or None to let the peer offer (then ``acknowledge``).
         headers: Extra header fields, such as ``X-Exotel-CallSid``.
         ring_timeout_s: CANCEL when there is no final response by then.
+        response_timeout_s: Give up when there is no response at all by then.
         transport: Overrides the target's ``transport`` parameter; UDP by default.
         next_hop: Where the request goes instead of to the target's host: an outbound
             proxy, or the connection that a phone registered over.
@@ -54,6 +55,7 @@ class OutgoingInvite:
     sdp: str | None
     headers: HeaderList = ()
     ring_timeout_s: float = 60.0
+    response_timeout_s: float | None = None
     transport: Transport | None = None
     next_hop: Target | None = None
     dialled: str | None = None

@@ -39,6 +39,7 @@ from emulator.sip.transaction import make_cancel
 from emulator.sip.uri import parse_sip_uri
 
 RING: Final = "ring"
+SILENCE: Final = "silence"
 CANCEL: Final = "cancel"
 # A forking proxy may bring many early dialogs; more than these are not remembered.
 MAX_FORKS: Final = 16
@@ -96,10 +97,14 @@ class UacSession(InviteSession):
 
     def start(self) -> list[Effect]:
         """Send the INVITE."""
-        return [
+        effects: list[Effect] = [
             StartRequest(self, self._invite, self._target),
             self._set_timer(RING, self._outgoing.ring_timeout_s),
         ]
+        if self._outgoing.response_timeout_s is not None:
+            timer = self._set_timer(SILENCE, self._outgoing.response_timeout_s)
+            effects.append(timer)
+        return effects
 
     def acknowledge(self, sdp: str) -> list[Effect]:
         """Answer the offer that came with the 2xx."""
@@ -144,23 +149,30 @@ class UacSession(InviteSession):
     def timer_fired(self, name: str) -> list[Effect]:
         """Ringing took too long, or nothing came of the CANCEL."""
         match name:
-            case "ring":
+            case "ring" if self.state is not SessionState.CALLING:
                 return self._ring_timed_out()
+            case "ring":
+                return self._heard_nothing(self._outgoing.ring_timeout_s)
+            case "silence":
+                return self._heard_nothing(self._outgoing.response_timeout_s or 0.0)
             case "cancel":
                 return self._end(self._end_cause, "no final response after CANCEL")
             case _:
                 return super().timer_fired(name)
 
     def _ring_timed_out(self) -> list[Effect]:
-        """CANCEL; a peer that has said nothing at all is not waited for any longer."""
-        said_s = f"{self._outgoing.ring_timeout_s:g} s"
-        if self.state is SessionState.CALLING:
-            reason = f"no response within {said_s}"
-            event = self._emit(TransactionTimedOut("INVITE", reason))
-            return [event, *self._end(EndCause.TIMEOUT, reason)]
         self._end_cause = EndCause.NO_ANSWER
-        event = self._emit(TransactionTimedOut("INVITE", f"no answer within {said_s}"))
+        reason = f"no answer within {self._outgoing.ring_timeout_s:g} s"
+        event = self._emit(TransactionTimedOut("INVITE", reason))
         return [event, *self.hang_up(())]
+
+    def _heard_nothing(self, waited_s: float) -> list[Effect]:
+        """Do not wait for the 32 s of timer B; CANCEL is not allowed yet (§9.1)."""
+        if self.state is not SessionState.CALLING:
+            return []
+        reason = f"no response within {waited_s:g} s"
+        event = self._emit(TransactionTimedOut("INVITE", reason))
+        return [event, *self._end(EndCause.TIMEOUT, reason)]
 
     def hang_up(self, headers: HeaderList) -> list[Effect]:
         """As the base; an answer that waits for ``acknowledge`` gets ACK and BYE."""
@@ -201,11 +213,12 @@ class UacSession(InviteSession):
         if self.is_ended:
             # It was given up for dead; now it rings.
             return [] if self._cancel_sent else [self._cancel()]
+        effects: list[Effect] = []
         if self.state is SessionState.CALLING:
             self.state = SessionState.PROCEEDING
+            effects.append(self._clear_timer(SILENCE))
         if response.status == 100 or self.state is not SessionState.PROCEEDING:
-            return []
-        effects: list[Effect] = []
+            return effects
         if self._add_early_dialog(response, source):
             effects.append(DialogChanged(self))
         event = Provisional(
@@ -250,6 +263,7 @@ class UacSession(InviteSession):
         effects: list[Effect] = [
             DialogChanged(self),
             self._clear_timer(RING),
+            self._clear_timer(SILENCE),
             self._clear_timer(CANCEL),
         ]
         if was_cancelling:

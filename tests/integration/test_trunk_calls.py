@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import socket
+import sys
 from hashlib import md5, sha256
 from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Emulator, free_port
+from tests.support.processes import Emulator, free_port, run
+from tests.support.sipp import of_kind
 from tests.support.trunk_calls import LONG_MS, calling, peer_on, place
 from tests.support.trunk_peer import Message
 
@@ -208,9 +210,14 @@ def test_the_next_destination_is_tried_when_the_first_is_silent(
     with (
         peer_on("udp", tmp_path, ()) as silent,
         peer_on("tcp", tmp_path) as second,
-        calling(tmp_path, silent.destination, second.destination) as running,
+        calling(
+            tmp_path,
+            silent.destination,
+            second.destination,
+            env={"EXOTEL_EMULATOR_SIP__DESTINATION_TIMEOUT_S": "1"},
+        ) as running,
     ):
-        place(running, ring_timeout_s=1.0)
+        place(running)
         assert running.finished_call()["status"] == "completed"
         silent.wait_for("INVITE")
     assert not silent.requests("CANCEL"), "before any response (RFC 3261 §9.1)"
@@ -246,6 +253,27 @@ def test_a_dead_trunk_fails_the_call(tmp_path: Path) -> None:
         place(running)
         finished = running.finished_call()
     assert (finished["status"], finished["cause"]) == ("failed", "dial-failed")
+
+
+def test_the_platforms_own_ports_take_calls(tmp_path: Path) -> None:
+    """5070 and 443 there; here any that are free."""
+    tcp, tls = free_port(), free_port()
+    env = {
+        "EXOTEL_EMULATOR_SIP__EXTRA_TCP_PORTS": f"[{tcp}]",
+        "EXOTEL_EMULATOR_SIP__EXTRA_TLS_PORTS": f"[{tls}]",
+    }
+    with calling(tmp_path, env=env) as running:
+        for transport, port in (("tcp", tcp), ("tls", tls)):
+            done = run(
+                sys.executable, "-m", "emulator", "call", "08010000002", "--target",
+                f"127.0.0.1:{port}", "--transport", transport, "--api", running.url,
+                cwd=tmp_path,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stdout + done.stderr
+        story = running.timeline(running.calls()[0]["sid"])
+        sent = of_kind(story, "sip.sent")
+    (answer,) = (m["text"] for m in sent if m["summary"] == "200 OK (INVITE)")
+    assert f":{running.tls_port};transport=tls>" in answer, "the usual port"
 
 
 @pytest.mark.parametrize("listens", ["tcp", "udp"])

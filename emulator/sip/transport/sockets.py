@@ -199,18 +199,23 @@ class SipTransport:
 
     async def _listen_everywhere(self) -> list[BoundListener]:
         """UDP and TCP share a port, also one that the system chose."""
-        ip, port = self.options.bind_ip, self.options.port
+        port = self.options.port
         listeners = []
         for transport in self.options.transports:
             wanted = self.options.tls.port if transport == "tls" else port
-            try:
-                bound = await self._listen(transport, wanted)
-            except OSError as error:
-                raise _listen_error(ip, wanted, transport, error) from error
+            listeners.append(await self._bind(transport, wanted))
             if transport != "tls":
-                port = bound
-            listeners.append(BoundListener(transport, ip, bound))
+                port = listeners[-1].port
+        for transport, extra_port in self.options.extra_ports:
+            listeners.append(await self._bind(transport, extra_port))
         return listeners
+
+    async def _bind(self, transport: Transport, wanted: int) -> BoundListener:
+        ip = self.options.bind_ip
+        try:
+            return BoundListener(transport, ip, await self._listen(transport, wanted))
+        except OSError as error:
+            raise _listen_error(ip, wanted, transport, error) from error
 
     async def close(self) -> None:
         """Close every socket and forget what was still to be sent."""
