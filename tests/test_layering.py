@@ -55,6 +55,7 @@ WORKER_SIDES = {
     "worker.ticker": "worker.engine",
     "worker.leg": "worker.engine",
     "worker.impaired": "worker.engine",
+    "worker.audience": "worker.engine",
     "worker.bridge": "worker.engine",
     "worker.joint": "worker.engine",
     "worker.keys": "worker.engine",

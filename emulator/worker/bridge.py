@@ -62,7 +62,7 @@ class BridgedLegs:
     def part(self, reason: str) -> None:
         """Let the two hear each other no more."""
         for leg, voice in zip(self.legs, self._voices, strict=True):
-            leg.untap(voice)
+            leg.audience.untap(voice)
             leg.inlet = leg.relay_key = None
         self._on_parted(self)
         lasted_s = self._around.clock.monotonic_s() - self._began_s
@@ -80,7 +80,7 @@ class BridgedLegs:
         listener.inlet = inlet
         speaker.relay_key = partial(self._relay, listener)
         voice = _Voice(inlet, partial(self.part, f"{speaker.leg_id} has ended"))
-        speaker.tap(voice)
+        speaker.audience.tap(voice)
         return voice
 
     def _relay(self, listener: Leg, digit: str, duration_ms: int) -> None:

@@ -240,7 +240,7 @@ class Engine:
         self._recordings.check(now_s)
         for closing in list(self._closing.values()):
             if now_s >= closing.deadline_s:
-                for joint in closing.leg.joints:
+                for joint in closing.leg.audience.joints:
                     joint.fail("failed", "the stream did not end in time")
 
     # -- legs ---------------------------------------------------------------------
@@ -282,13 +282,13 @@ class Engine:
         self._forget(leg)
         deadline_s = self._around.clock.monotonic_s() + CLOSING_LIMIT_S
         self._closing[leg.leg_id] = _Closing(leg, deadline_s)
-        for joint in leg.joints:
+        for joint in leg.audience.joints:
             joint.close(command.stop_reason)
         self._report_removed(leg)
 
     def _report_removed(self, leg: Leg) -> None:
         """Report a removed leg once its last stream and recording have ended."""
-        is_done = not leg.joints and not self._recordings.are_of(leg)
+        is_done = not leg.audience.joints and not self._recordings.are_of(leg)
         if is_done and leg.leg_id in self._closing:
             del self._closing[leg.leg_id]
             self._around.report(LegRemoved(leg.leg_id, leg.stats()))
@@ -297,7 +297,7 @@ class Engine:
         """Give the port back; no packet comes or goes any more."""
         self._heal(leg)
         del self._legs[leg.leg_id]
-        leg.close_taps()
+        leg.audience.close_taps()
         leg.reports.close()
         for sock in leg.ports:
             del self._readers[sock.fileno()]
@@ -408,7 +408,7 @@ class Engine:
             on_backlog=self._add_backlog,
             on_ended=lambda ended: self._stream_ended(leg, ended),
         )
-        leg.join(joint)
+        leg.audience.join(joint)
         self._joints[command.stream_sid] = joint
         joint.start()
 
@@ -417,7 +417,7 @@ class Engine:
             joint.close(command.reason)
 
     def _stream_ended(self, leg: Leg, joint: Joint) -> None:
-        leg.part(joint)
+        leg.audience.part(joint)
         self._joints.pop(joint.request.stream_sid, None)
         self._report_removed(leg)
 

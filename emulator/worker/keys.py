@@ -27,10 +27,12 @@ class KeySender:
 
     Attributes:
         is_active: The next slot is the keys': nothing else is played in it.
+        dropped: Sets of keys that came while too many waited.
     """
 
     def __init__(self) -> None:
         self.is_active = False
+        self.dropped = 0
         self._waiting: deque[Keys] = deque()
         self._keys: Keys | None = None
         self._packets: Iterator[EventPacket | None] = iter(())
@@ -38,6 +40,7 @@ class KeySender:
     def add(self, keys: Keys) -> bool:
         """Send ``keys`` after those that are under way; False: too many wait."""
         if len(self._waiting) >= MAX_WAITING:
+            self.dropped += 1
             return False
         self._waiting.append(keys)
         self.is_active = True

@@ -1,8 +1,8 @@
 """One RTP leg: what its peer says, what its peer hears.
 
-    socket -> RtpReceiver -> joints (bots), taps
-    socket <- RtpSender   <- keys, or the mix of Playout (prompts, joints) and Inlet
-                             (the other party of a bridge); taps hear it
+    socket -> RtpReceiver -> Audience (bots, taps)
+    socket <- RtpSender   <- keys, or the mix of Playout (prompts, bots) and Inlet
+                             (the other party of a bridge); the audience hears it
 
 ``read`` and ``send_slot`` are the per-packet path.
 """
@@ -14,7 +14,7 @@ from functools import partial
 
 from emulator.events import JsonValue
 from emulator.media.digits import DigitMerger
-from emulator.media.g711 import BYTES_PER_MS, LAWS, Buffer, mix, transcode
+from emulator.media.g711 import BYTES_PER_MS, LAWS, mix, transcode
 from emulator.media.inband_dtmf import InbandDetector
 from emulator.media.inlet import Inlet, VoiceCounters
 from emulator.media.playout import Playout
@@ -27,7 +27,7 @@ from emulator.rtp.reporting import Reporting
 from emulator.rtp.sender import RtpSender
 from emulator.rtp.telephone_event import Press, is_digit
 from emulator.worker.arrivals import Arrivals
-from emulator.worker.joint import Joint
+from emulator.worker.audience import QUIET_AFTER_S, Audience
 from emulator.worker.keys import MAX_WAITING, Keys, KeySender
 from emulator.worker.messages import (
     DigitPressed,
@@ -42,17 +42,11 @@ from emulator.worker.plays import Plays
 from emulator.worker.report_exchange import ReportExchange
 from emulator.worker.security import Security
 from emulator.worker.surroundings import Surroundings
-from emulator.worker.taps import Tap
 from emulator.worker.udp import MAX_DATAGRAM_BYTES, PeerSocket
 
 # Without a packet of the peer, a call that is up starts talking after this (design:
 # addresses, NAT); a peer behind a NAT has sent by then.
 LATCH_WAIT_S = 0.25
-# The bot's timeline goes on when the caller sends nothing for so long; jitter and a
-# packet or two of loss are shorter.
-QUIET_AFTER_S = 0.1
-# Lost packets are replaced by at most this much silence; more is a pause.
-MAX_CONCEALED_MS = 200
 # A silent peer may come back from another port (NAT rebinding).
 RELATCH_AFTER_S = 2.0
 DEFAULT_PTIME_MS = 20
@@ -65,7 +59,7 @@ class Leg:
     """One party's media. Its owner reads and sends when it is time.
 
     Attributes:
-        joints: The streams that are joined to this leg.
+        audience: Who hears the peer, and what it is sent.
         inlet: The voice of the other party, while bridged.
         relay_key: Takes the peer's keys to the other party, while bridged.
         voices, bridged_ms: What became of the other parties' voices, in all.
@@ -81,21 +75,17 @@ class Leg:
         around: Surroundings,
     ) -> None:
         self.leg_id = leg_id
-        self.joints: tuple[Joint, ...] = ()
         self.inlet: Inlet | None = None
         self.relay_key: Callable[[str, int], None] | None = None
         self.voices = VoiceCounters()
         self.bridged_ms = 0
-        self._taps: tuple[Tap, ...] = ()
-        # Who hears the peer, and who hears what it is sent.
-        self._heard_by: tuple[Callable[[Buffer], None], ...] = ()
-        self._said_by: tuple[Callable[[bytes], None], ...] = ()
         self.media = media or _UNKNOWN
         self._around = around
         self.ports = ports
         self.socket = PeerSocket(ports.rtp, self._latched)
         self.transmit: Callable[[bytes | bytearray], None] = self.socket.send
         self.law = LAWS[self.media.codec]
+        self.audience = Audience(self.law, around.clock)
         self.ptime_ms = _usable_ptime(self.media.ptime_ms)
         frame_bytes = self.ptime_ms * BYTES_PER_MS
         self._receiver = RtpReceiver(0, None, self._pressed)
@@ -129,10 +119,9 @@ class Leg:
         self._keys = KeySender()
         self._started_s: float | None = None
         self._is_flowing = False
-        # Any RTP tells that the peer is there; only audio is what a bot hears.
-        self._heard_s = self._audio_s = around.clock.monotonic_s()
+        # Any RTP tells that the peer is there; only audio is what is heard.
+        self._heard_s = around.clock.monotonic_s()
         self._first_audio_s: float | None = None
-        self._filled_bytes = 0
         self._silence_reported = False
         self._use(self.media)
 
@@ -142,7 +131,7 @@ class Leg:
         """The call is up: packets may flow."""
         if self._started_s is None:
             now_s = self._around.clock.monotonic_s()
-            self._started_s = self._heard_s = self._audio_s = now_s
+            self._started_s = self._heard_s = self.audience.audio_s = now_s
 
     def update(self, media: MediaParams) -> None:
         """Obey a new offer/answer: codec, address, hold."""
@@ -155,10 +144,7 @@ class Leg:
             if self._detector is not None:
                 self._detector.law = law
             self.playout.recode(lambda audio: transcode(audio, old_law, law))
-            for joint in self.joints:
-                joint.use_law(law)
-            for tap in self._taps:
-                tap.use_law(law)
+            self.audience.use_law(law)
             if self.inlet is not None:
                 self.inlet.use_target(law)
         frame_bytes = self.ptime_ms * BYTES_PER_MS
@@ -180,8 +166,7 @@ class Leg:
         """Send keys by RFC 4733, else as tones; call ``sent`` when they are out."""
         if self.media.telephone_event_payload_type is not None:
             if not self._keys.add(Keys(digits, duration_ms, gap_ms, sent)):
-                text = f"more than {MAX_WAITING} sets of keys wait: {digits} is dropped"
-                self._happened("note", {"text": text})
+                self._note_dropped_keys()
             return
         owner = object()
         for digit in filter(is_digit, digits.upper()):
@@ -189,55 +174,19 @@ class Leg:
             self.playout.add(self.law.encode(sound), owner)
         self.playout.mark(owner, sent)
 
+    def _note_dropped_keys(self) -> None:
+        if self._keys.dropped == 1:
+            text = f"more than {MAX_WAITING} sets of keys wait: further ones are lost"
+            self._happened("note", {"text": text})
+
     def inject_digit(self, digit: str, duration_ms: int) -> None:
         """Take a key that came by signalling."""
         self._key(digit, duration_ms, "info")
-
-    def join(self, joint: Joint) -> None:
-        """Let a bot hear this leg."""
-        self.joints = (*self.joints, joint)
-        self._wire()
-
-    def part(self, joint: Joint) -> None:
-        """A bot has gone."""
-        self.joints = tuple(other for other in self.joints if other is not joint)
-        self._wire()
-
-    def tap(self, tap: Tap) -> None:
-        """Let ``tap`` hear both sides from now on."""
-        tap.use_law(self.law)
-        self._taps = (*self._taps, tap)
-        self._wire()
-
-    def untap(self, tap: Tap) -> None:
-        """Let ``tap`` hear no more."""
-        self._taps = tuple(other for other in self._taps if other is not tap)
-        self._wire()
-
-    def close_taps(self) -> None:
-        """The leg goes: nobody listens in any more."""
-        taps, self._taps = self._taps, ()
-        self._wire()
-        for tap in taps:
-            tap.closed()
 
     @property
     def key_is_down(self) -> bool:
         """The peer holds a key (RFC 4733)."""
         return self._receiver.key_is_down
-
-    def _wire(self) -> None:
-        """Tell the per-packet path who listens; silence counts from now at most."""
-        if not self._heard_by:
-            self._audio_s = max(self._audio_s, self._around.clock.monotonic_s())
-        self._heard_by = (
-            *(joint.hear for joint in self.joints),
-            *(tap.heard for tap in self._taps),
-        )
-        self._said_by = (
-            *(joint.said for joint in self.joints if joint.is_mixed),
-            *(tap.said for tap in self._taps),
-        )
 
     # -- per packet ---------------------------------------------------------------
 
@@ -279,14 +228,15 @@ class Leg:
             if missing != NOT_RTP:
                 self._heard_s = now_s
             return
-        self._heard_s = self._audio_s = now_s
+        audience = self.audience
+        self._heard_s = audience.audio_s = now_s
         if self._first_audio_s is None:
             self._note_first_audio(now_s)
         audio = view[receiver.start : receiver.end]
-        if self._heard_by:
-            if missing or self._filled_bytes:
-                self._conceal(missing * len(audio))
-            for hear in self._heard_by:
+        if audience.heard_by:
+            if missing or audience.filled_bytes:
+                audience.conceal(missing * len(audio))
+            for hear in audience.heard_by:
                 hear(audio)
         if self._detector is not None:
             self._detector.hear(audio)
@@ -298,6 +248,7 @@ class Leg:
         if not self._is_flowing and not self._may_flow(now_s):
             self._send_before_flow()
             return
+        audience = self.audience
         if self._keys.is_active:
             self._send_key_slot()
         else:
@@ -314,19 +265,19 @@ class Leg:
             else:
                 self._sender.pause()
                 frame = self._quiet_frame
-            for say in self._said_by:
+            for say in audience.said_by:
                 say(frame)
         if self._receiver.key_is_down:
             self._receiver.expire_digit(now_s)
-        if self._heard_by and now_s - self._audio_s > QUIET_AFTER_S:
-            self._hear_quiet()
+        if audience.heard_by and now_s - audience.audio_s > QUIET_AFTER_S:
+            audience.hear_quiet(self._quiet_frame)
 
     def stalled(self, stall_ms: int, now_s: float) -> None:
         """The worker stood still for so long; called before the missed slots."""
         self._recovery.stalled(stall_ms, now_s)
         # It was us who did not listen: what came meanwhile is read after the slots.
         self._heard_s += stall_ms / 1000
-        self._audio_s += stall_ms / 1000
+        self.audience.audio_s += stall_ms / 1000
 
     def check(self, now_s: float) -> None:
         """Look for absence; called about once a second."""
@@ -393,21 +344,6 @@ class Leg:
         self._first_audio_s = now_s
         self._happened("media.first_audio", {"codec": self.law.name})
 
-    def _conceal(self, missing_bytes: int) -> None:
-        """Put silence where packets are missing, less what has been put already."""
-        owed = min(missing_bytes, MAX_CONCEALED_MS * BYTES_PER_MS) - self._filled_bytes
-        self._filled_bytes = 0
-        if owed > 0:
-            quiet = self.law.quiet(owed)
-            for hear in self._heard_by:
-                hear(quiet)
-
-    def _hear_quiet(self) -> None:
-        """The caller sends nothing: the bot hears silence, as on a telephone line."""
-        self._filled_bytes += len(self._quiet_frame)
-        for hear in self._heard_by:
-            hear(self._quiet_frame)
-
     def _with_voice(self, inlet: Inlet, frame: bytes) -> bytes:
         """Add the other party to what is played."""
         voice = inlet.take(len(frame))
@@ -427,7 +363,7 @@ class Leg:
             self.transmit(self._sender.audio(self._quiet_frame))
         else:
             self.transmit(self._sender.event(event, event_type))
-        for say in self._said_by:
+        for say in self.audience.said_by:
             say(self._quiet_frame)
 
     def _recover(self, now_s: float) -> None:
@@ -448,7 +384,7 @@ class Leg:
         now_s = self._around.clock.monotonic_s()
         if not self._merger.is_new(digit, source, now_s):
             return
-        for joint in self.joints:
+        for joint in self.audience.joints:
             joint.press(digit, duration_ms)
         # One that was recognised by its sound has been heard by the other party.
         if self.relay_key is not None and source != "inband":
@@ -470,7 +406,11 @@ class Leg:
                 "foreign": self.socket.foreign,
                 **self._arrivals.counters(),
             },
-            "sent": {"packets": self._sender.packets, "errors": self.socket.errors},
+            "sent": {
+                "packets": self._sender.packets,
+                "errors": self.socket.errors,
+                "keys_dropped": self._keys.dropped,
+            },
             "playout": {**self.playout.counters(), **self._recovery.counters()},
             "bridge": {"bridged_ms": self.bridged_ms, **self.voice_stats()},
             "rtcp": {**self.reports.counters()},

@@ -87,7 +87,7 @@ class LocalEngine:
         if leg is None:
             raise LocalProtocolError(f"no leg {leg_id}")
         capture = Capture(leg.law, self._clock.monotonic_s())
-        leg.tap(_CaptureTap(capture, self._clock))
+        leg.audience.tap(_CaptureTap(capture, self._clock))
         return capture
 
     def stats(self, leg_id: str) -> Mapping[str, JsonValue]:

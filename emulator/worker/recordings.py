@@ -137,14 +137,14 @@ class Recordings:
         tap = RecordingTap(
             command.hide_digits, leg, on_closed=lambda: self._end(recording_id)
         )
-        leg.tap(tap)
+        leg.audience.tap(tap)
         file = RecordingFile(command)
         self._recordings[recording_id] = _Recording(command, leg, tap, file)
 
     def stop(self, recording_id: str) -> None:
         """End a recording; one that is not there has been reported."""
         if recording := self._recordings.get(recording_id):
-            recording.leg.untap(recording.tap)
+            recording.leg.audience.untap(recording.tap)
             self._end(recording_id, STOP_LIMIT_S)
 
     def check(self, now_s: float) -> None:
@@ -206,7 +206,7 @@ class Recordings:
         """Report a recording, unless that is done."""
         if self._recordings.pop(recording.command.recording_id, None) is None:
             return
-        recording.leg.untap(recording.tap)
+        recording.leg.audience.untap(recording.tap)
         self._around.report(recording.outcome(error))
         self._on_ended(recording.leg)
 

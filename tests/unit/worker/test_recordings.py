@@ -326,7 +326,9 @@ def test_a_long_recording_takes_no_memory(
         for _ in range(596):
             leg = rig.engine.leg("L1")
             assert leg is not None
-            for hear, say in zip(leg._heard_by, leg._said_by, strict=True):
+            for hear, say in zip(
+                leg.audience.heard_by, leg.audience.said_by, strict=True
+            ):
                 for _ in range(50):
                     hear(PEER)
                     say(OURS)

@@ -31,7 +31,7 @@ def listen(rig: Rig) -> Ear:
     ear = Ear()
     leg = rig.engine.leg("L1")
     assert leg is not None
-    leg.tap(ear)
+    leg.audience.tap(ear)
     return ear
 
 
@@ -104,7 +104,7 @@ def test_the_end_of_the_leg_closes_its_taps_and_untap_does_not() -> None:
         stays, goes = listen(rig), listen(rig)
         leg = rig.engine.leg("L1")
         assert leg is not None
-        leg.untap(goes)
+        leg.audience.untap(goes)
         rig.engine.handle(RemoveLeg("L1"))
         assert stays.is_closed
         assert not goes.is_closed
