@@ -7,11 +7,14 @@ some 0.14 s of silence. ``av`` (LAME) is loaded with the first encoder.
 
 from __future__ import annotations
 
+import audioop
 from fractions import Fraction
 from typing import Any
 
 from emulator.media.g711 import PCM_SAMPLE_BYTES, SAMPLE_RATE_HZ
 
+# The weights of left and right that leave one of them.
+_SIDES = ((1, 0), (0, 1))
 _LAYOUTS = {1: "mono", 2: "stereo"}
 
 
@@ -34,12 +37,15 @@ class Mp3Encoder:
         codec.format = "s16p"
         codec.bit_rate = kbps * 1000
         codec.time_base = Fraction(1, SAMPLE_RATE_HZ)
-        if n_channels == 2:
+        codec.options = {
+            # LAME's own default costs more than twice as much: 6 ms of processor time
+            # per second of audio at 8 kbps.
+            "compression_level": "7",
             # Two parties have nothing in common: each has a channel of its own.
-            codec.options = {"joint_stereo": "0"}
+            "joint_stereo": "0",
+        }
         codec.open()
         self._codec = codec
-        self._planes: Any = av.AudioResampler(format="s16p", layout=self._layout)
         self._frame_bytes = codec.frame_size * self._sample_bytes
         self._rest = b""
 
@@ -66,15 +72,15 @@ class Mp3Encoder:
     def _packets(self, pcm: bytes) -> bytes:
         """Encode one frame."""
         samples = len(pcm) // self._sample_bytes
-        frame = self._new_frame(format="s16", layout=self._layout, samples=samples)
+        frame = self._new_frame(format="s16p", layout=self._layout, samples=samples)
         frame.sample_rate = SAMPLE_RATE_HZ
-        # A plane is padded for alignment; only the samples count.
-        memoryview(frame.planes[0])[: len(pcm)] = pcm
-        packets = []
-        for planar in self._planes.resample(frame):
-            planar.pts = None
-            packets += self._codec.encode(planar)
-        return self._joined(packets)
+        sides = [pcm]
+        if len(frame.planes) == 2:
+            sides = [audioop.tomono(pcm, PCM_SAMPLE_BYTES, *side) for side in _SIDES]
+        for plane, side in zip(frame.planes, sides, strict=True):
+            # A plane is padded for alignment; only the samples count.
+            memoryview(plane)[: len(side)] = side
+        return self._joined(self._codec.encode(frame))
 
     @staticmethod
     def _joined(packets: list[Any]) -> bytes:

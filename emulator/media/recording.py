@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import audioop
 import struct
+from array import array
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -114,6 +115,7 @@ def arrange(peer: bytes, ours: bytes, channels: str) -> bytes:
     """
     if channels == "single":
         return audioop.add(peer, ours, PCM_SAMPLE_BYTES)
-    left = audioop.tostereo(peer, PCM_SAMPLE_BYTES, 1, 0)
-    right = audioop.tostereo(ours, PCM_SAMPLE_BYTES, 0, 1)
-    return audioop.add(left, right, PCM_SAMPLE_BYTES)
+    # A third of what three passes of audioop cost: samples are moved, not added.
+    both = array("H", bytes(2 * len(peer)))
+    both[0::2], both[1::2] = array("H", peer), array("H", ours)
+    return both.tobytes()
