@@ -24,6 +24,7 @@ from emulator.worker.messages import (
     StartLeg,
 )
 from emulator.worker.surroundings import (
+    Background,
     BotStream,
     EngineOptions,
     StreamSink,
@@ -49,10 +50,11 @@ class ManualClock:
 
 
 class InlineBackground:
-    """Runs a job at once, or when ``release`` is called."""
+    """Runs a job at once, or when ``release`` is called, or in real threads."""
 
     def __init__(self) -> None:
         self.is_holding = False
+        self.threads: Background | None = None
         self._held: list[Callable[[], None]] = []
 
     def run(self, job: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
@@ -64,7 +66,9 @@ class InlineBackground:
                 result = error
             done(result)
 
-        if self.is_holding:
+        if self.threads is not None:
+            self.threads.run(job, done)
+        elif self.is_holding:
             self._held.append(work)
         else:
             work()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import tracemalloc
 import wave
 from array import array
 from collections.abc import Iterator
@@ -11,6 +14,7 @@ import pytest
 
 from emulator.media.g711 import PCMA, PCMU
 from emulator.rtp.telephone_event import send_digits
+from emulator.worker.background import ThreadBackground
 from emulator.worker.messages import (
     Happened,
     LegRemoved,
@@ -236,6 +240,37 @@ def test_a_disk_that_hangs_does_not_keep_the_leg(rig: Rig, tmp_path: Path) -> No
     assert len(rig.of(RecordingEnded)) == 1
 
 
+def test_a_writer_that_hangs_for_real_costs_audio_and_nothing_else(
+    rig: Rig, tmp_path: Path
+) -> None:
+    """Opening a FIFO blocks the writing thread until somebody reads it."""
+    fifo = tmp_path / "r.raw"
+    os.mkfifo(fifo)
+    assert asyncio.run(_record_into(rig, fifo)) == 20 * 8000 * 4
+    report = ended(rig)
+    assert report.error is None
+    assert report.duration_ms == 20_000
+    assert 9000 <= report.dropped_ms <= 11_000
+
+
+async def _record_into(rig: Rig, fifo: Path) -> int:
+    """Talk for 20 s while nobody reads; return how many bytes come out then."""
+    rig.background.threads = ThreadBackground()
+    peer = rig.talking_leg()
+    record(rig, fifo, format="raw")
+    for _ in range(20):
+        rig.run_talking(peer, [PEER] * 50)
+        await asyncio.sleep(0)
+    assert "does not keep up" in str(rig.happened("note")[-1]["text"])
+    rig.engine.handle(StopRecording("L1", "R1"))
+    data = await asyncio.to_thread(fifo.read_bytes)
+    for _ in range(500):
+        if rig.of(RecordingEnded):
+            break
+        await asyncio.sleep(0.02)
+    return len(data)
+
+
 # -- both sides in step
 
 
@@ -316,8 +351,6 @@ def test_keys_are_silent_where_they_shall_be_hidden(
 def test_a_long_recording_takes_no_memory(
     rig: Rig, tmp_path: Path, format_name: str
 ) -> None:
-    import tracemalloc
-
     peer = rig.talking_leg()
     record(rig, tmp_path / "r", format=format_name)
     rig.run_talking(peer, [PEER] * 200)
