@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from emulator.calls.kept_files import KeptFiles
 from emulator.calls.webhooks import Journal, WebAnswer, Webhooks
 from emulator.config import Settings
 from emulator.flow.ports import Fetch
 
 # Of one request; a caller waits in silence meanwhile.
 TIMEOUT_S = 10.0
-# Files kept on disk; the least used go first.
-MAX_FILES = 500
+# URLs that are remembered; the least used go first.
+MAX_URLS = 1000
+# On disk; the files that were written longest ago go first.
+MAX_CACHE_BYTES = 256 * 1024 * 1024
 SUFFIXES = {
     "audio/wav": ".wav",
     "audio/wave": ".wav",
@@ -37,11 +40,11 @@ class FoundAudio:
 
 
 class AudioUrls:
-    """Files of one directory, by URL."""
+    """Files of one directory, by URL; both are bounded."""
 
     def __init__(self, webhooks: Webhooks, directory: Path, settings: Settings) -> None:
         self._webhooks = webhooks
-        self._directory = directory
+        self._kept = KeptFiles(directory, MAX_CACHE_BYTES)
         self._max_bytes = settings.webhooks.max_audio_bytes
         self._quirks = settings.quirks
         self._files: OrderedDict[str, Path] = OrderedDict()
@@ -73,16 +76,16 @@ class AudioUrls:
 
     async def _keep(self, url: str, answer: WebAnswer) -> FoundAudio:
         name = hashlib.sha256(answer.body).hexdigest()[:32]
-        path = self._directory / f"{name}{SUFFIXES.get(_kind(answer), '.wav')}"
+        path = self._kept.folder / f"{name}{SUFFIXES.get(_kind(answer), '.wav')}"
         try:
             await asyncio.to_thread(_write, path, answer.body)
         except OSError as error:
             return FoundAudio(None, f"{path}: {error.strerror}")
+        self._kept.grew()
         self._files[url] = path
         self._files.move_to_end(url)
-        while len(self._files) > MAX_FILES:
-            _, oldest = self._files.popitem(last=False)
-            oldest.unlink(missing_ok=True)
+        if len(self._files) > MAX_URLS:
+            self._files.popitem(last=False)
         return FoundAudio(path)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import ssl
 import time
@@ -25,6 +26,7 @@ from emulator.flow.ports import Fetch
 if TYPE_CHECKING:
     import httpx
 
+_USERINFO = re.compile(r":(?:\\?/){2}[^/\s\"'@]{1,1000}@")
 # Of an answer's body on the timeline; applets read more.
 SHOWN_BODY_CHARS = 1000
 # A Passthru behind a Connect of many legs has some 4000 characters.
@@ -176,7 +178,9 @@ async def _read(response: httpx.Response, limit_bytes: int) -> tuple[bytes, bool
 
 
 def _shown(answer: WebAnswer) -> str | None:
+    """Return the body for the timeline; URLs in it may hold credentials."""
     text = answer.body[: 4 * SHOWN_BODY_CHARS].decode("utf-8", "replace")
+    text = _USERINFO.sub("://***@", text)
     return printable(text, keep="\n\t", max_chars=SHOWN_BODY_CHARS) or None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import sys
@@ -15,6 +16,9 @@ MAX_TEXT_CHARS = 1000
 # Start of the child, and the longest text, with much to spare on a busy machine.
 CHILD_START_S = 10.0
 TEXT_S = 2.0
+# Texts that a webhook answers may never come again: the oldest files go.
+MAX_CACHE_BYTES = 512 * 1024 * 1024
+MAX_ERRORS = 1000
 # Texts that may end the child before the rest is given up.
 MAX_CHILD_DEATHS = 3
 # Part of every file name: a change of engine or format makes new files.
@@ -80,7 +84,14 @@ class SpeechCache:
         async with self._lock:
             missing = [text for text in wanted if self.lookup(text).path is None]
             self._errors.update(await self._fill(self._fitting(missing)))
+            if missing:
+                await asyncio.to_thread(_sweep, self._directory)
+                self._forget_errors()
         return {text: self.lookup(text) for text in wanted}
+
+    def _forget_errors(self) -> None:
+        while len(self._errors) > MAX_ERRORS:
+            del self._errors[next(iter(self._errors))]
 
     def _fitting(self, texts: Sequence[str]) -> list[str]:
         for text in texts:
@@ -145,6 +156,22 @@ class SpeechCache:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+
+def _sweep(directory: Path) -> None:
+    """Remove the files that were written longest ago, until the rest fits."""
+    files: list[tuple[int, int, Path]] = []
+    for path in directory.glob("*.wav"):
+        # Another emulator with the same directory may have swept before us.
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            files.append((status.st_mtime_ns, status.st_size, path))
+    left_bytes = sum(size for _, size, _ in files)
+    for _, size, path in sorted(files):
+        if left_bytes <= MAX_CACHE_BYTES:
+            return
+        path.unlink(missing_ok=True)
+        left_bytes -= size
 
 
 def _reports(output: bytes) -> dict[str, str | None]:

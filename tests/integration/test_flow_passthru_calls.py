@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from emulator.cli import signals
+from emulator.flow.applets.connect import MAX_ROUNDS
 from tests.support.flow_world import FlowWorld, flow_world
 from tests.support.phone import Phone
 from tests.support.processes import free_port
@@ -62,6 +66,27 @@ applets:
     "hung_up_in_set_up": told(
         '{type: voicebot, url: "ws://k:s@127.0.0.1:${MUTE_PORT}/media", next: tell}'
     ),
+    "throttled": """\
+start: first
+applets:
+  first: {type: stream, action: start, url: "${ECHO_BOT}/media", next: bot}
+  bot: {type: voicebot, url: "${ECHO_BOT}/media", next: tell}
+  tell: {type: passthru, url: "${WEBHOOKS}/tell?mine=1", on_ok: bye, on_other: bye}
+  bye: {type: hangup}
+""",
+    "connected": told(
+        '{type: connect, dial: ["09910000001"], no_answer: bye, '
+        "after_conversation: tell}"
+    ),
+    "nobody": told('{type: connect, dial: ["09910000002"], no_answer: tell}'),
+    "hung_up_in_connect": told(
+        '{type: connect, dial: ["09910000003"], after_conversation: tell}'
+    ),
+    "asked_for_ever": told('{type: connect, url: "${WEBHOOKS}/whom", no_answer: tell}'),
+    "nobody_registered": told('{type: connect, dial: ["user:bob"], no_answer: tell}'),
+    "trunk_without_destination": told(
+        '{type: connect, dial: ["sip:trmum1pbx"], no_answer: tell}'
+    ),
     "hung_up_in_greeting": """\
 start: greet
 applets:
@@ -80,7 +105,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlowWorld]:
         flows = dict(FLOWS)
         for name, port in ports.items():
             flows = {f: t.replace(f"${{{name}}}", str(port)) for f, t in flows.items()}
-        settings = "passthru: {timeout_s: 1.5}\nsip: {custom_headers: [X-UUI]}\n"
+        settings = """\
+passthru: {timeout_s: 1.5}
+sip: {custom_headers: [X-UUI]}
+stream: {max_streams: 1}
+subscribers:
+  - {number: "09910000001", answers_after_s: 0.1, hangs_up_after_s: 1}
+  - {number: "09910000002", busy: true}
+  - {number: "09910000003", answers_after_s: 0.1}
+trunks: [{name: pbx, sid: trmum1pbx}]
+"""
         directory = tmp_path_factory.mktemp("passthru")
         # A greeting that lasts until the caller hangs up.
         (directory / "flows").mkdir()
@@ -215,6 +249,10 @@ def transcript(asked: Asked, number: str) -> str:
             and asked.parameters["Stream[Status]"] != "failed"
         ):
             value = re.sub(r"^\d$", "<SECONDS>", value)
+        if name == "Legs[0][OnCallDuration]" or (
+            name == "DialCallDuration" and "DialCallStatus" in asked.parameters
+        ):
+            value = re.sub(r"^\d$", "<SECONDS>", value)
         if name == "flow_id":
             value = re.sub(r"^\d+$", "<APP ID>", value)
         lines.append(f"{name}={value.replace(number, '<EXOPHONE>')}\n")
@@ -240,9 +278,18 @@ async def listen(phone: Phone) -> None:
     pass
 
 
+async def hang_up_in_talk(phone: Phone) -> None:
+    await phone.until("call.bridged")
+    phone.hang_up()
+
+
 CASES = {
     "completed": listen,
     "failed": listen,
+    "throttled": listen,
+    "connected": listen,
+    "nobody": listen,
+    "hung_up_in_connect": hang_up_in_talk,
     "hung_up_in_greeting": hang_up_in_greeting,
     "hung_up_in_set_up": hang_up_in_set_up,
     "hung_up_in_stream": hang_up_in_stream,
@@ -262,3 +309,50 @@ def test_a_passthru_tells_what_the_manual_says(world: FlowWorld, case: str) -> N
     # Its answer leads nowhere: nothing follows it.
     if is_gone:
         assert phone.way[-1] == "tell on_ok"
+
+
+# --- nobody to connect -------------------------------------------------------------
+
+
+def test_a_url_that_wants_to_be_asked_for_ever_is_given_up(world: FlowWorld) -> None:
+    body = {"fetch_after_attempt": True, "destination": {"numbers": ["09910000002"]}}
+    answer = Reply(200, "application/json", json.dumps(body))
+    world.webhooks.on("/whom", answer)
+    world.webhooks.on("/tell", Reply(200))
+    phone = world.call("asked_for_ever")
+    assert phone.way[0] == "first no_answer"
+    assert len(world.webhooks.asked("/whom")) == MAX_ROUNDS
+    asked = world.webhooks.wait_for("/tell").parameters
+    assert f"Legs[{MAX_ROUNDS - 1}][Cause]" in asked
+
+
+@pytest.mark.parametrize("flow", ["nobody_registered", "trunk_without_destination"])
+def test_whom_nobody_can_reach_is_not_dialled_and_the_timeline_says_why(
+    world: FlowWorld, flow: str
+) -> None:
+    world.webhooks.on("/tell", Reply(200))
+    phone = world.call(flow)
+    left = phone.events("applet.left")[0]
+    assert (left["exit"], left["next"]) == ("not_dialled", "tell")
+    notes = " ".join(note["text"] for note in phone.events("note"))
+    assert "bob" in notes if flow == "nobody_registered" else "trmum1pbx" in notes
+    assert world.webhooks.wait_for("/tell").parameters["CallType"] == "call-attempt"
+
+
+def test_an_answer_that_nobody_waits_for_does_not_hold_up_the_shutdown(
+    tmp_path: Path,
+) -> None:
+    flows = {"beside": FLOWS["beside"]}
+    env = {"EXOTEL_EMULATOR_CALLS__SHUTDOWN_DEADLINE_S": "1"}
+    with flow_world(tmp_path, flows, with_bots=(), env=env) as world:
+        world.webhooks.on("/ask", Reply(200, delay_s=60))
+
+        async def talk(phone: Phone) -> None:
+            await phone.until("webhook.sent")
+            world.running.process.send_signal(signal.SIGTERM)
+            world.running.process.wait_for("calls did not end in time and were cut")
+
+        with pytest.raises((httpx.HTTPError, TimeoutError)):
+            world.call("beside", talk)
+        assert world.running.process.wait() == 0
+        assert "Traceback" not in world.running.process.output

@@ -91,6 +91,7 @@ def flow_world(
     *,
     settings: str = "",
     with_bots: Iterable[str] = ("goodbye", "echo"),
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[FlowWorld]:
     """Run all that calls through ``flows`` need.
 
@@ -100,11 +101,12 @@ def flow_world(
     wanted = [f'  - {{number: "{n}", flow: {flow}}}\n' for flow, n in numbers.items()]
     config = f"{SETTINGS}{settings}numbers:\n{''.join(wanted)}"
     with webhook_server() as webhooks, bots(with_bots) as urls:
-        env = {
+        variables = {
             "WEBHOOKS": webhooks.url,
             "WEBHOOK_HOST": webhooks.host,
             "EXOTEL_EMULATOR_FLOW__DIRECTORY": str(directory / "flows"),
             **{f"{name.upper()}_BOT": url for name, url in urls.items()},
+            **(env or {}),
         }
-        with emulator(directory, config=config, env=env) as running:
+        with emulator(directory, config=config, env=variables) as running:
             yield FlowWorld(running, webhooks, numbers, urls)

@@ -196,6 +196,8 @@ def _remember(
     call: CallState, plan: ConnectPlan, legs: list[RungLeg], result: DialResult
 ) -> None:
     call.recording_url = result.recording_url
+    if not legs and result.ended_by is None:
+        return  # Nobody could be rung: that is no attempt to converse.
     call.conversation = Conversation(
         tuple(legs),
         result.talk_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -148,3 +149,15 @@ def test_a_cancelled_rendering_leaves_no_child(tmp_path: Path, starts: Path) -> 
 
     # A child left behind would be a ResourceWarning, and so a failure.
     asyncio.run(scenario())
+
+
+def test_the_oldest_files_go_when_the_cache_is_full(
+    tmp_path: Path, starts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speech = cache(tmp_path, starts)
+    first = render(speech, "one")["one"].path
+    assert first
+    os.utime(first, ns=(1, 1))
+    monkeypatch.setattr("emulator.speech.cache.MAX_CACHE_BYTES", first.stat().st_size)
+    second = render(speech, "two")["two"].path
+    assert second and second.is_file() and not first.is_file()
