@@ -274,12 +274,12 @@ class Service:
         from emulator.calls.captures import Captures
         from emulator.calls.doorkeeper import Doorkeeper
         from emulator.calls.manager import CallManager
-        from emulator.calls.numbers import canonical
         from emulator.calls.outbox import Outbox
         from emulator.calls.recordings import Recordings
         from emulator.calls.services import CallServices
         from emulator.calls.streams import StreamLimit
         from emulator.calls.webhooks import Webhooks
+        from emulator.config.telephone import canonical
         from emulator.faults import FaultBook
         from emulator.speech.cache import SpeechCache
 

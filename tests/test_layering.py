@@ -94,7 +94,7 @@ PURE_ROOMS: dict[str, set[str]] = {
 }
 PURE_MODULES = {
     "calls.custom_headers", "calls.door", "calls.early", "calls.ending",
-    "calls.journal", "calls.numbers", "calls.rates", "calls.status", "calls.text",
+    "calls.journal", "calls.rates", "calls.status", "calls.text",
     "calls.timeline", "worker.messages", "worker.placement",
 }  # fmt: skip
 

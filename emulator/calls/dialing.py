@@ -13,9 +13,9 @@ from typing import Protocol
 from urllib.parse import quote
 
 from emulator.calls import trunk_invite
-from emulator.calls.numbers import canonical, is_number, local_format
 from emulator.calls.trunks import owns_number
 from emulator.config import Settings, SubscriberSettings, TrunkSettings, UserSettings
+from emulator.config.telephone import canonical, is_number, local_format
 from emulator.errors import EmulatorError
 from emulator.sip.address import Target
 from emulator.sip.auth import Credentials

@@ -19,9 +19,9 @@ from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from emulator.calls.custom_headers import reserved_notes, surfaced_headers
-from emulator.calls.numbers import canonical, is_e164, is_number, local_format
 from emulator.calls.trunks import owns_number
 from emulator.config import NumberSettings, Settings, TrunkSettings, UserSettings
+from emulator.config.telephone import canonical, is_e164, is_number, local_format
 
 ACCOUNT_HEADER = "X-Exotel-AccountSid"
 # Observed beside 403 when a digest does not match.

@@ -21,11 +21,11 @@ from emulator.calls.door import (
 )
 from emulator.calls.doorkeeper import Doorkeeper
 from emulator.calls.ending import EndCause
-from emulator.calls.numbers import local_format
 from emulator.calls.services import CallServices
 from emulator.calls.subscribers import Subscribers
 from emulator.calls.switchboard import Switchboard
 from emulator.calls.text import printable
+from emulator.config.telephone import local_format
 from emulator.errors import EmulatorError
 from emulator.flow.catalogue import FlowCatalogue
 from emulator.sip.errors import SipParseError

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from emulator.calls.numbers import canonical
 from emulator.config import TrunkSettings
+from emulator.config.telephone import canonical
 
 
 def owns_number(trunk: TrunkSettings, number: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from emulator.fidelity import flows, telephone, wire
+from emulator.fidelity import flows, telephone, trunks, wire
 from emulator.fidelity.conflicts import CONFLICTS, Conflict
 from emulator.fidelity.row import Row
 
@@ -12,6 +12,7 @@ TABLES: Mapping[str, Sequence[Row]] = {
     "The stream to the bot": tuple(wire.rows()),
     "Flows and webhooks": flows.ROWS,
     "Numbers, SIP, audio and recordings": telephone.ROWS,
+    "Calls to trunks": trunks.ROWS,
 }
 
 _HEAD = """\

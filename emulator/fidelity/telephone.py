@@ -11,7 +11,7 @@ ROWS = (
     ),
     Row(
         "An ExoPhone is written 0 and ten digits",
-        "verified", "streaming spec §2.3", "calls/numbers.py",
+        "verified", "streaming spec §2.3", "config/telephone.py",
     ),
     Row(
         "X-UUI and X-Custom-Header reach the bot without X-, on VoIP numbers",
@@ -57,8 +57,8 @@ ROWS = (
     ),
     Row(
         "SIP on 5060 and 5061",
-        "assumed", "rest spec §11, C-22", "sip/endpoint.py", "sip.port",
-        "The platform listens on 5070 and 443.",
+        "assumed", "rest spec §11, C-22", "sip/endpoint.py", "sip.extra_tcp_ports",
+        "The platform listens on 5070 and 443: sip.extra_tls_ports.",
     ),
     Row(
         "RTP on 10000 to 20000",

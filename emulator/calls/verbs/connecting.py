@@ -14,12 +14,12 @@ from emulator.calls.dialing import NotDialled, find_route
 from emulator.calls.dialled import DialledLeg
 from emulator.calls.ending import EndCause, Ending
 from emulator.calls.leg import Leg, Prompt
-from emulator.calls.numbers import canonical
 from emulator.calls.recordings import LegRecording
 from emulator.calls.talking import EndedBy, Music, join, talk
 from emulator.calls.verbs.dial_events import DialEvents
 from emulator.calls.verbs.prompts import Located, locate
 from emulator.calls.verbs.stage import Stage, handler
+from emulator.config.telephone import canonical
 from emulator.flow.ports import (
     Capability,
     Dial,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from emulator.calls.numbers import canonical
 from emulator.config import Settings, load_settings
+from emulator.config.telephone import canonical
 from emulator.errors import ConfigError
 from emulator.faults import KINDS, CallTraits, FaultBook, FaultRule
 from emulator.faults.page import render_page

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.calls.numbers import canonical, is_e164, is_number, local_format
+from emulator.config.telephone import canonical, is_e164, is_number, local_format
 
 SPELLINGS = ["08010000001", "8010000001", "918010000001", "+918010000001"]
 
