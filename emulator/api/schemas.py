@@ -44,6 +44,8 @@ class OpenCalls(BaseModel):
     active: int
     kept: int = Field(description="In memory; calls.keep_ended bounds the ended ones.")
     taken: int = Field(description="Since the start, refused ones too.")
+    legs: int = Field(description="Parties, those of subscribers too.")
+    subscribers: int = Field(description="Simulated people who have a call.")
     call_ids: int = Field(description="Call-IDs whose messages belong to a kept call.")
     early_traces: int = Field(description="SIP messages of no call, so far.")
 

@@ -21,11 +21,7 @@ def contradictions(settings: Settings) -> Iterator[tuple[SettingPath, str]]:
         (("users", i, "name"), entry.name, entry.name)
         for i, entry in enumerate(settings.users)
     )
-    yield from _repeated(
-        (("users", i, "number"), entry.number, canonical(entry.number))
-        for i, entry in enumerate(settings.users)
-        if entry.number
-    )
+    yield from _repeated(_people(settings))
     yield from _repeated(
         (("trunks", i, "sid"), entry.sid, entry.sid)
         for i, entry in enumerate(settings.trunks)
@@ -34,6 +30,15 @@ def contradictions(settings: Settings) -> Iterator[tuple[SettingPath, str]]:
         (("trunks", i, "name"), entry.name, entry.name)
         for i, entry in enumerate(settings.trunks)
     )
+
+
+def _people(settings: Settings) -> Iterator[_Found]:
+    """Yield the numbers of people; a simulated one may not have a user's."""
+    for i, user in enumerate(settings.users):
+        if user.number:
+            yield ("users", i, "number"), user.number, canonical(user.number)
+    for i, one in enumerate(settings.subscribers):
+        yield ("subscribers", i, "number"), one.number, canonical(one.number)
 
 
 def _repeated(entries: Iterable[_Found]) -> Iterator[tuple[SettingPath, str]]:

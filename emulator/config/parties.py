@@ -124,7 +124,7 @@ class TrunkSettings(Section):
 class SubscriberSettings(Section):
     """A simulated person: a number that answers without a phone."""
 
-    number: str = Field(description="The person's number, any spelling.")
+    number: TelephoneNumber = Field(description="The number, any spelling.")
     answers_after_s: float = Field(
         1.0, ge=0, le=600, description="Ring time before the answer."
     )

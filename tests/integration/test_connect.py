@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from emulator.cli import signals
+from tests.support import baresip as phone_program
 from tests.support.phone import calling
-from tests.support.processes import Emulator, emulator
+from tests.support.processes import Emulator, Process, emulator, eventually, run
 from tests.support.webhooks import Reply, WebhookServer, webhook_server
 
 # Whole processes, in real time.
@@ -46,6 +47,7 @@ FLOWS = {
     "strange": 'dial: ["09910000099", "user:alice"]',
     "limit": 'dial: ["09910000001"], max_talk_s: 0.5',
     "dynamic": 'url: "${HOOKS}/connect"',
+    "alice": 'dial: ["user:alice"], music_on_hold: none',
     "recorded": 'dial: ["09910000006"], record: {channels: dual, format: mp3_hq}',
 }
 FLOW = """\
@@ -296,3 +298,68 @@ def test_subscribers_answer_calls_of_the_api(connecting: Emulator) -> None:
     finished = connecting.finished_call()
     assert finished["status"] == "completed"
     assert finished["ended_by"] in {"callee", "platform"}
+
+
+@pytest.fixture
+def alice(connecting: Emulator, baresip: str, tmp_path: Path) -> Iterator[Process]:
+    """Yield a registered phone that answers and hums."""
+    registrar = f"127.0.0.1:{connecting.sip_port}"
+    place = phone_program.configure(
+        tmp_path, user="alice", registrar=registrar, tone_hz=AGENT_HZ
+    )
+    ringing = Process(baresip, "-f", str(place), "-t", "12", cwd=tmp_path)
+    try:
+        ringing.wait_for("200 OK|registered successfully")
+        yield ringing
+    finally:
+        ringing.end()
+
+
+def test_a_person_with_a_phone_and_the_caller_hear_each_other(
+    connecting: Emulator, alice: Process, hooks: WebhookServer, tmp_path: Path
+) -> None:
+    said, heard = tmp_path / "said.wav", tmp_path / "heard.wav"
+    signals.write_wav(said, signals.make_tone(CALLER_HZ, 8.0, 8000), 8000)
+
+    async def live() -> list[Any]:
+        plan = {"seconds": 6.0, "wav": said, "save": heard, "digits": "7"}
+        async with calling(connecting, number_of("alice"), **plan) as phone:
+            return await phone.over()
+
+    story = asyncio.run(live())
+    assert hooks.wait_for("/talked").parameters["CallType"] == "client-hangup"
+    alice.wait()
+    samples, rate_hz = signals.read_wav(heard)
+    from_agent = signals.fit_tone(samples[-rate_hz:], rate_hz, 300, 900)
+    assert from_agent.frequency_hz == pytest.approx(AGENT_HZ, rel=0.01)
+    samples, rate_hz = phone_program.heard(tmp_path)
+    middle = samples[len(samples) // 2 :][:rate_hz]
+    from_caller = signals.fit_tone(middle, rate_hz, 300, 900)
+    assert from_caller.frequency_hz == pytest.approx(CALLER_HZ, rel=0.01)
+    assert of_kind(story, "leg.ended")[0]["by"] == "caller"
+
+
+def test_many_connected_calls_leave_nothing(
+    connecting: Emulator, sipp: str, tmp_path: Path
+) -> None:
+    def left() -> dict[str, int]:
+        found = connecting.api.get("/diagnostics").json()
+        return {
+            "legs": found["calls"]["legs"],
+            "subscribers": found["calls"]["subscribers"],
+            "worker legs": found["workers"][0]["legs"],
+            "sessions": found["sip"]["sessions"],
+            "dialogs": found["sip"]["dialogs"],
+            "mailboxes": found["sip"]["mailboxes"],
+        }
+
+    done = run(
+        sipp, "-sn", "uac", f"127.0.0.1:{connecting.sip_port}",
+        "-s", number_of("agent"), "-m", "200", "-r", "20", "-d", "1500",
+        "-i", "127.0.0.1", "-nostdin", cwd=tmp_path, deadline_s=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
+    eventually(lambda: not any(left().values()), f"nothing is left of {left()}")
+    calls = connecting.api.get("/calls", params={"limit": 200}).json()["calls"]
+    talked = [call for call in calls if call["legs"][-1]["duration_s"] > 0.5]
+    assert len(talked) == 200
