@@ -104,22 +104,24 @@ def placed(running: Emulator) -> list[dict[str, Any]]:
 def judge(running: Emulator) -> dict[str, Any]:
     """Look at every call's timeline: was it handed over, and how soon?"""
     delays_ms: list[float] = []
+    bridged_ms: list[float] = []
     strange: list[str] = []
     for call in placed(running):
-        times = {
-            entry["kind"]: entry["offset_ms"]
-            for entry in running.timeline(call["sid"])
-            if entry["kind"] in {"stream.closed", "leg.dialled", "call.bridged"}
-        }
+        story = running.timeline(call["sid"])
+        times = {entry["kind"]: entry["offset_ms"] for entry in story}
         if call["cause"] != "caller-bye" or "call.bridged" not in times:
-            strange.append(f"{call['sid']}: {call['reason']}")
+            steps = " ".join(f"{kind}@{at_ms:.0f}" for kind, at_ms in times.items())
+            strange.append(f"{call['sid']}: {call['reason']}: {steps}")
         else:
             delays_ms.append(times["leg.dialled"] - times["stream.closed"])
+            bridged_ms.append(times["call.bridged"])
     return {
         "calls": len(delays_ms) + len(strange),
         "failed": len(strange),
         "bot_left_to_agent_rings_p50_ms": round(statistics.median(delays_ms), 1),
         "bot_left_to_agent_rings_max_ms": round(max(delays_ms), 1),
+        "called_to_bridged_p50_ms": round(statistics.median(bridged_ms), 1),
+        "called_to_bridged_max_ms": round(max(bridged_ms), 1),
         "reasons": strange[:5],
     }
 

@@ -109,6 +109,22 @@ ROWS = (
         "assumed", "streaming spec §3", "flow/applets/stream.py",
     ),
     Row(
+        "Connect leaves by not_dialled when every destination is unknown or nobody of "
+        "them is registered",
+        "assumed", "streaming spec §4.5.3", "calls/verbs/connecting.py",
+    ),
+    Row(
+        "A party that declines (603) is busy, USER_BUSY",
+        "verified", "streaming spec §4.4", "calls/causes.py",
+        differs="Which cause any other status has follows RFC 3398.",
+    ),
+    Row(
+        "Events of a Connect are POSTs with CallSid, LegSid, EventType and the words "
+        "of Passthru",
+        "assumed", "streaming spec §4.5.2", "calls/verbs/dial_events.py",
+        differs="The manual names the four events and nothing else.",
+    ),
+    Row(
         "SMS and email are not sent; the outbox keeps them",
         "not imitated", "streaming spec §4.10", "calls/verbs/messages.py",
     ),

@@ -79,6 +79,26 @@ ROWS = (
         "assumed", "design", "worker/bridge.py",
     ),
     Row(
+        "A REFER is refused with 603, or puts somebody declared in the party's place",
+        "assumed", "rest spec §8.5", "calls/transferring.py", "sip.refer",
+        "Whether trunks' REFER is honoured is undocumented.",
+    ),
+    Row(
+        "A trunk's number with mode pstn calls people and other trunks; another From "
+        "is 403",
+        "documented", "rest spec §8.3", "calls/door.py",
+        differs="The telephone network is the users, subscribers and trunks of the "
+        "settings; 404 for all others. The 403 is assumed.",
+    ),
+    Row(
+        "A trunk's call to a person rings for a minute",
+        "assumed", "design", "calls/call.py", "calls.max_ring_s",
+    ),
+    Row(
+        "Who is put on hold hears music, whatever the holder sends",
+        "assumed", "design", "calls/talking.py",
+    ),
+    Row(
         "A recording's file for both channels has the caller left",
         "assumed", "streaming spec §6", "worker/messages.py",
     ),
