@@ -37,7 +37,7 @@ _FIXED = (
     ),
     Row(
         "Media continuous through silence and hold, without comfort noise",
-        "verified", "streaming spec §2.4", "worker/leg.py",
+        "verified", "streaming spec §2.4", "worker/audience.py",
     ),
     Row(
         "timestamp is the media time of the chunk, chunk counts media alone, "

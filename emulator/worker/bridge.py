@@ -65,15 +65,19 @@ class BridgedLegs:
             leg.audience.untap(voice)
             leg.inlet = leg.relay_key = None
         self._on_parted(self)
-        lasted_s = self._around.clock.monotonic_s() - self._began_s
-        data: dict[str, JsonValue] = {
-            "reason": reason,
-            "bridged_ms": round(1000 * lasted_s),
-        }
-        for leg in self.legs:
-            leg.bridged_ms += round(1000 * lasted_s)
-            data[leg.leg_id] = leg.voice_stats()
-        self._happened("media.parted", data)
+        bridged_ms = round(1000 * (self._around.clock.monotonic_s() - self._began_s))
+        one, other = self.legs
+        one.bridged_ms += bridged_ms
+        other.bridged_ms += bridged_ms
+        self._happened(
+            "media.parted",
+            {
+                "reason": reason,
+                "bridged_ms": bridged_ms,
+                "leg_heard": one.voice_stats(),
+                "other_leg_heard": other.voice_stats(),
+            },
+        )
 
     def _join(self, speaker: Leg, listener: Leg) -> _Voice:
         inlet = Inlet(speaker.law, listener.law, listener.voices)
