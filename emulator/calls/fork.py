@@ -85,7 +85,7 @@ class Fork:
                 return Failure(
                     result_of_status(status),
                     cause_of_status(status),
-                    printable(f"refused with {status} {phrase}"),
+                    printable(f"refused with {status} {phrase}{self._hint(status)}"),
                     status,
                     may_try_next(status),
                 )
@@ -94,6 +94,15 @@ class Fork:
             case _:
                 pass  # Nothing else can happen before an answer.
         return None
+
+    def _hint(self, status: int) -> str:
+        """Name the setting when a refusal is about us, not about the callee."""
+        if status in {401, 407}:
+            had = "takes no" if self.attempt.credentials else "wants"
+            return f": it {had} credentials of ours (trunks[].destination_credentials)"
+        if status < 400:
+            return ": a redirection is not followed (trunks[].destinations)"
+        return ""
 
     def _ended(self, cause: SessionCause, detail: str) -> Failure:
         """Return what an end without a final response of the callee means."""

@@ -177,7 +177,7 @@ def test_a_challenge_is_answered_with_the_trunks_credentials(
     assert (first["CSeq"], second["CSeq"]) == ("1 INVITE", "2 INVITE")
 
 
-def test_wrong_credentials_fail_the_call(tmp_path: Path) -> None:
+def test_wrong_credentials_fail_the_call_and_name_their_setting(tmp_path: Path) -> None:
     with (
         peer_on("tcp", tmp_path, (401,)) as peer,
         calling(tmp_path, peer.destination) as running,
@@ -185,7 +185,9 @@ def test_wrong_credentials_fail_the_call(tmp_path: Path) -> None:
         place(running)
         finished = running.finished_call()
         invites = peer.wait_for("INVITE", 2)
+        notes = of_kind(running.timeline(finished["sid"]), "note")
     assert (finished["status"], len(invites)) == ("failed", 2)
+    assert any("trunks[].destination_credentials" in note["text"] for note in notes)
 
 
 def test_the_next_destination_is_tried_on_5xx(transport: str, tmp_path: Path) -> None:
