@@ -136,7 +136,8 @@ class CallMedia:
         )
 
     def _keep_to(self, agreed: AgreedAudio) -> None:
-        """Ask for SRTP in later offers of ours when the call has it."""
+        """Remember a hold; ask for SRTP in later offers when the call has it."""
+        self.is_on_hold = not agreed.direction.sends
         self.is_secure = agreed.crypto is not None
         crypto = self._local.crypto
         if crypto is not None and self.is_secure:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,15 @@ import pytest
 from emulator.cli import signals
 from tests.support import baresip as phone_program
 from tests.support.phone import calling
-from tests.support.processes import Emulator, Process, emulator, eventually, run
+from tests.support.processes import (
+    Emulator,
+    Process,
+    emulator,
+    eventually,
+    free_port,
+    run,
+)
+from tests.support.sipp import Peer
 from tests.support.webhooks import Reply, WebhookServer, webhook_server
 
 # Whole processes, in real time.
@@ -22,7 +33,10 @@ pytestmark = pytest.mark.slow
 AGENT_HZ, CALLER_HZ = 660.0, 400.0
 CONFIG = """\
 calls: {{ring_ms: 0}}
+sip: {{rtp_timeout_s: 3}}
 flow: {{directory: flows}}
+trunks:
+  - {{name: desk, sid: trmum1desk, destinations: ["127.0.0.1:{desk_port}"]}}
 numbers:
 {numbers}
 subscribers:
@@ -47,6 +61,7 @@ FLOWS = {
     "strange": 'dial: ["09910000099", "user:alice"]',
     "limit": 'dial: ["09910000001"], max_talk_s: 0.5',
     "dynamic": 'url: "${HOOKS}/connect"',
+    "desk": 'dial: ["sip:trmum1desk"]',
     "alice": 'dial: ["user:alice"], music_on_hold: none',
     "recorded": 'dial: ["09910000006"], record: {channels: dual, format: mp3_hq}',
 }
@@ -63,6 +78,12 @@ applets:
 """
 
 
+@pytest.fixture(scope="module")
+def desk_port() -> int:
+    """The port of a trunk's far end, for whoever listens there."""
+    return free_port(socket.SOCK_DGRAM)
+
+
 def number_of(name: str) -> str:
     return f"0801000{list(FLOWS).index(name):04}"
 
@@ -75,7 +96,7 @@ def hooks() -> Iterator[WebhookServer]:
 
 @pytest.fixture(scope="module")
 def connecting(
-    tmp_path_factory: pytest.TempPathFactory, hooks: WebhookServer
+    tmp_path_factory: pytest.TempPathFactory, hooks: WebhookServer, desk_port: int
 ) -> Iterator[Emulator]:
     directory = tmp_path_factory.mktemp("connecting")
     (directory / "flows").mkdir()
@@ -93,7 +114,8 @@ def connecting(
         "HOOKS": hooks.url,
         "EXOTEL_EMULATOR_FLOW__DIRECTORY": str(directory / "flows"),
     }
-    with emulator(directory, config=CONFIG.format(numbers=numbers), env=env) as running:
+    config = CONFIG.format(numbers=numbers, desk_port=desk_port)
+    with emulator(directory, config=config, env=env) as running:
         yield running
 
 
@@ -363,3 +385,115 @@ def test_many_connected_calls_leave_nothing(
     calls = connecting.api.get("/calls", params={"limit": 200}).json()["calls"]
     talked = [call for call in calls if call["legs"][-1]["duration_s"] > 0.5]
     assert len(talked) == 200
+
+
+@pytest.fixture
+def desk(sipp: str, desk_port: int, tmp_path: Path) -> Iterator[Process]:
+    """Yield SIPp's own answerer behind the trunk; it never sends RTP."""
+    uas = Process(
+        sipp, "-sn", "uas", "-i", "127.0.0.1", "-p", str(desk_port), "-m", "1",
+        "-nostdin", cwd=tmp_path,
+    )  # fmt: skip
+    try:
+        yield uas
+    finally:
+        uas.end()
+
+
+def test_who_is_put_on_hold_hears_music(
+    connecting: Emulator, sipp: str, tmp_path: Path
+) -> None:
+    peer = Peer(sipp, tmp_path, connecting.sip_port, number_of("agent"))
+    peer.play("hold_in_a_talk")
+    story = connecting.timeline(connecting.finished_call()["sid"])
+    kinds = [entry["kind"] for entry in story]
+    held, resumed = kinds.index("leg.held"), kinds.index("leg.resumed")
+    music = [
+        at
+        for at, entry in enumerate(story)
+        if entry["kind"] == "prompt.started" and entry["data"].get("music") == "hold"
+    ]
+    assert len(music) == 1 and held < music[0] < resumed
+    assert story[music[0]]["data"]["leg"] == of_kind(story, "call.bridged")[0]["leg"]
+
+
+def test_a_callee_who_falls_silent_is_parted_with(
+    connecting: Emulator, desk: Process, hooks: WebhookServer
+) -> None:
+    story = run_call(connecting, "desk")
+    desk.wait()
+    (ended,) = of_kind(story, "leg.ended")
+    assert ended["cause"] == "rtp-timeout" and "sip.rtp_timeout_s" in ended["reason"]
+    assert hooks.wait_for("/talked").parameters["CallType"] == "completed"
+
+
+def test_a_trunk_gets_the_custom_headers(
+    connecting: Emulator, desk: Process, hooks: WebhookServer
+) -> None:
+    body = {"destination": {"trunk": "trmum1desk"}, "custom_params": "crm=42"}
+    hooks.on("/connect", Reply(200, "application/json", json.dumps(body)))
+
+    async def live() -> list[Any]:
+        async with calling(connecting, number_of("dynamic")) as phone:
+            await phone.until("call.bridged")
+            phone.hang_up()
+            return await phone.over()
+
+    story = asyncio.run(live())
+    invite = next(
+        data["text"]
+        for data in of_kind(story, "sip.sent")
+        if data["summary"].startswith("INVITE")
+    )
+    leg = of_kind(story, "leg.dialled")[0]["leg"]
+    for line in (
+        "X-crm: 42",
+        f"X-Exotel-LegSid: {leg}",
+        "X-Exotel-TrunkSid: trmum1desk",
+    ):
+        assert f"\n{line}\n" in invite
+
+
+def test_a_dead_worker_ends_both_legs(
+    connecting: Emulator, hooks: WebhookServer
+) -> None:
+    async def live() -> list[Any]:
+        async with calling(connecting, number_of("agent")) as phone:
+            await phone.until("call.bridged")
+            for pid in connecting.worker_pids():
+                os.kill(pid, signal.SIGKILL)
+            return await phone.over()
+
+    story = asyncio.run(live())
+    assert of_kind(story, "call.ended")[0]["cause"] == "worker-lost"
+    assert of_kind(story, "leg.ended")[0]["cause"] == "worker-lost"
+    eventually(
+        lambda: connecting.api.get("/ready").status_code == 200, "a new worker is up"
+    )
+
+
+def test_all_phones_of_a_user_ring_and_one_has_the_call(
+    connecting: Emulator, alice: Process, baresip: str, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    registrar = f"127.0.0.1:{connecting.sip_port}"
+    place = phone_program.configure(other, user="alice", registrar=registrar)
+    second = Process(baresip, "-f", str(place), "-t", "8", cwd=other)
+
+    async def live() -> list[Any]:
+        async with calling(connecting, number_of("alice")) as phone:
+            await phone.until("call.bridged")
+            phone.hang_up()
+            return await phone.over()
+
+    try:
+        second.wait_for("200 OK|registered successfully")
+        story = asyncio.run(live())
+    finally:
+        second.end()
+    sent = [data["summary"].split()[0] for data in of_kind(story, "sip.sent")]
+    assert sent.count("INVITE") == 2
+    # One is talked to and hung up; the other is cancelled, or parted with at once.
+    assert sent.count("BYE") + sent.count("CANCEL") >= 2
+    assert len(of_kind(story, "leg.answered")) == 1
