@@ -103,6 +103,26 @@ ROWS = (
         "assumed", "streaming spec §6", "worker/messages.py",
     ),
     Row(
+        "MP3 of 8 kbps for one channel or two; MP3 HQ of 32 kbps per channel",
+        "documented", "streaming spec §6", "media/recording.py",
+        differs="8 kHz, and that two channels share the 8 kbps, is assumed.",
+    ),
+    Row(
+        "Encrypt DTMF puts silence where keys are heard, and hides them on the timeline",
+        "assumed", "streaming spec §6", "media/digit_silence.py",
+    ),
+    Row(
+        "Fetching a recording needs API key and token",
+        "documented", "rest spec §10", "api/recordings.py", "recordings.auth",
+        "On loopback a fetch without them is answered, with a note.",
+    ),
+    Row(
+        "A RecordingUrl answers 404 until some time after the end",
+        "documented", "rest spec §10", "api/recordings.py",
+        "recordings.available_after_s",
+        "0 s here, and the file is there while the talk lasts.",
+    ),
+    Row(
         "Encrypted recordings and the region where they are kept",
         "not imitated", "streaming spec §6", "worker/messages.py",
         differs="No interface is described.",

@@ -323,8 +323,11 @@ class Leg:
 
     def _send_before_flow(self) -> None:
         """Let a trusted peer hear that we are there; what is to be heard waits."""
-        is_up = self._started_s is not None and self.socket.peer is not None
-        if is_up and self.media.send:
+        if self._started_s is None:
+            return
+        for say in self.audience.said_by:
+            say(self._quiet_frame)
+        if self.socket.peer is not None and self.media.send:
             self.transmit(self._sender.audio(self._quiet_frame))
 
     def _latched(self) -> None:

@@ -16,7 +16,7 @@ from emulator.media.g711 import Buffer, Law
 class Tap(Protocol):
     """Gets both sides of one leg, in the leg's law, 8000 bytes a second each.
 
-    ``said`` is the clock: it comes once per slot while packets may flow. ``heard``
+    ``said`` is the clock: it comes once per slot from the answer on. ``heard``
     comes as the network brings it, in stretches of any length.
     """
 

@@ -20,6 +20,7 @@ from emulator.worker.messages import (
     LegRemoved,
     RecordingEnded,
     RemoveLeg,
+    StartLeg,
     StartRecording,
     StopRecording,
     UpdateLeg,
@@ -272,6 +273,21 @@ async def _record_into(rig: Rig, fifo: Path) -> int:
 
 
 # -- both sides in step
+
+
+def test_the_first_sample_is_the_answer(rig: Rig, tmp_path: Path) -> None:
+    """Also when the phone is silent at first and nothing is sent to it."""
+    peer = rig.add_leg(media=media())
+    rig.engine.handle(StartLeg("L1"))
+    record(rig, tmp_path / "r.wav")
+    rig.run(200)
+    rig.run_talking(peer, [PEER] * 10)
+    rig.engine.handle(StopRecording("L1", "R1"))
+    left, right = samples(tmp_path / "r.wav")
+    assert len(left) == len(right) == 20 * 160
+    levels = frames(left)
+    assert levels.index(PEER_LEVEL) in range(7, 11)
+    assert levels.count(PEER_LEVEL) == 10
 
 
 def test_a_peer_that_pauses_stays_in_its_place(rig: Rig, tmp_path: Path) -> None:
