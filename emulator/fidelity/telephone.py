@@ -108,7 +108,7 @@ ROWS = (
         differs="8 kHz, and that two channels share the 8 kbps, is assumed.",
     ),
     Row(
-        "Encrypt DTMF puts silence where keys are heard, and hides them on the timeline",
+        "Encrypt DTMF puts silence where keys are heard; the timeline hides them",
         "assumed", "streaming spec §6", "media/digit_silence.py",
     ),
     Row(
