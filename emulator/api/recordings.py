@@ -68,7 +68,8 @@ def recordings_router(recordings: Recordings, access: RecordingAccess) -> APIRou
     """Return the routes that a ``RecordingUrl`` leads to."""
     router = APIRouter(prefix=URL_PATH, tags=["recordings"])
 
-    @router.api_route("/{account_sid}/{name}", methods=["GET", "HEAD"])
+    @router.head("/{account_sid}/{name}", include_in_schema=False)
+    @router.get("/{account_sid}/{name}", response_class=Response)
     async def recording(
         request: Request,
         account_sid: str,
@@ -131,9 +132,10 @@ def add_audio(
 ) -> None:
     """Add the route of what was said in a call, both ways."""
 
-    @router.api_route(
-        "/calls/{sid}/audio/{party}.wav", methods=["GET", "HEAD"], dependencies=guard
-    )
+    path = "/calls/{sid}/audio/{party}.wav"
+
+    @router.head(path, dependencies=guard, include_in_schema=False)
+    @router.get(path, dependencies=guard, response_class=Response)
     async def audio(
         request: Request,
         sid: str,

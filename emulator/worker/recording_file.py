@@ -31,6 +31,12 @@ class Stretch:
     ours: bytes = b""
     gap_bytes: int = 0
 
+    def cut_to(self, size: int) -> Stretch:
+        """Return its first ``size`` bytes; itself when it has no more."""
+        if len(self.ours) <= size:
+            return self
+        return Stretch(self.law, self.peer[:size], self.ours[:size])
+
 
 class RecordingFile:
     """Writes one recording; used by one thread at a time.

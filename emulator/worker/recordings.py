@@ -64,10 +64,16 @@ class _Recording:
     dropped_bytes: int = 0
     ends_by_s: float | None = None
 
+    @property
+    def max_bytes(self) -> int:
+        """What it may hold of each side."""
+        return int(self.command.max_s * SAMPLE_RATE_HZ)
+
     def gather(self) -> bool:
         """Take what the tap has; return whether this was the first to be dropped."""
         was_complete = not self.dropped_bytes
         for stretch in self.tap.take():
+            stretch = stretch.cut_to(self.max_bytes - self.gathered_bytes)
             size = len(stretch.ours)
             self.gathered_bytes += size
             if self.waiting_bytes + size <= MAX_WAITING_MS * BYTES_PER_MS:
@@ -163,7 +169,7 @@ class Recordings:
                 f"up; audio beyond {MAX_WAITING_MS} ms is dropped, silence in its place"
             )
             self._note(recording, text)
-        if recording.gathered_bytes >= recording.command.max_s * SAMPLE_RATE_HZ:
+        if recording.gathered_bytes >= recording.max_bytes:
             self.stop(recording.command.recording_id)
 
     def _end(self, recording_id: str, limit_s: float = REMOVAL_LIMIT_S) -> None:
