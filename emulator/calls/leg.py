@@ -149,6 +149,11 @@ class Leg:
                 self._workers.send(_impair(self.leg_id, fault))
         return port
 
+    @property
+    def _is_gone(self) -> bool:
+        """Whether nobody would answer a command about this leg."""
+        return self._rtp_port is None or self._removed is not None
+
     def has_fault(self, kind: str) -> bool:
         """Tell whether this was chosen to go wrong with the call."""
         return any(fault.kind == kind for fault in self.faults)
@@ -179,6 +184,8 @@ class Leg:
         """Play one prompt to its end; ``said`` describes it on the timeline."""
         self._next_play += 1
         play_id = f"{self.leg_id}.{self._next_play}"
+        if self._is_gone:
+            return PlayEnded(self.leg_id, play_id, "leg_removed", 0)
         self._said = said
         command = Play(self.leg_id, play_id, **what)
         try:
@@ -194,6 +201,8 @@ class Leg:
 
     async def stream(self, command: OpenStream) -> StreamEnded:
         """Join the leg to a bot; return when the stream is over."""
+        if self._is_gone:
+            return _cancelled_stream(command.stream_sid)
         with self._limit.place() as there_is_a_place:
             if not there_is_a_place:
                 return self._throttle(command)
@@ -209,7 +218,7 @@ class Leg:
         self, command: StartRecording, on_ended: Callable[[RecordingEnded], None]
     ) -> None:
         """Record the leg; ``on_ended`` is called once, whatever happens."""
-        if self._rtp_port is None:
+        if self._is_gone:
             on_ended(_lost_recording(command.recording_id, "the leg is not open"))
             return
         self._recordings[command.recording_id] = on_ended
@@ -342,6 +351,12 @@ def _describe(media: MediaParams | None) -> dict[str, JsonValue]:
         "peer": f"{media.remote_ip}:{media.remote_port}",
         **({"srtp": media.srtp.suite} if media.srtp else {}),
     }
+
+
+def _cancelled_stream(stream_sid: str) -> StreamEnded:
+    """Return the end of a stream that the caller did not wait for (spec §5.2)."""
+    gone = _failed_stream(stream_sid, None, None)
+    return replace(gone, status="cancelled", disconnected_by="user")
 
 
 def _failed_stream(

@@ -213,6 +213,22 @@ def test_an_audio_url_that_cannot_be_played_is_silence(
     assert said in why(phone)
 
 
+def test_a_caller_who_hangs_up_while_audio_is_fetched_ends_the_call_at_once(
+    world: FlowWorld, tmp_path: Path
+) -> None:
+    slow = Reply(200, "audio/wav", wav(tmp_path), delay_s=1)
+    world.webhooks.on("/slow.wav", slow)
+    world.webhooks.on("/name", Reply(body=f"{world.webhooks.url}/slow.wav"))
+
+    async def talk(phone: Phone) -> None:
+        await phone.until("webhook.sent", purpose="audio")
+        phone.hang_up()
+
+    phone = world.call("audio_url", talk)
+    assert phone.way == ["it next"]
+    assert not phone.events("prompt.started")
+
+
 # --- gather, ivr -------------------------------------------------------------------
 
 

@@ -81,7 +81,7 @@ class PromptRun:
         """Play them in order; stop at the first that does not end by itself."""
         for source in sources:
             located = await locate(self._stage, source)
-            if self._is_cut:
+            if self._is_cut or self._stage.caller_gone.is_set():
                 return PlayResult("stopped")
             if isinstance(located, str):
                 return PlayResult("failed", located)
