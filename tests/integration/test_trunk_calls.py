@@ -121,6 +121,26 @@ def test_the_trunk_hangs_up_by_the_route_that_we_recorded(
     assert (finished["status"], finished["ended_by"]) == ("completed", "callee")
 
 
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+def test_calls_share_a_connection_and_outlive_it(
+    transport: str, tmp_path: Path
+) -> None:
+    with (
+        peer_on(transport, tmp_path) as peer,
+        calling(tmp_path, peer.destination, greeting_ms=2000) as running,
+    ):
+        place(running)
+        place(running)
+        peer.wait_for("ACK", 2)
+        assert peer.connections == 1
+        peer.drop_connections()
+        # Our BYEs come over a new one.
+        peer.wait_for("BYE", 2)
+        assert peer.connections == 2
+        causes = {running.finished_call(index)["cause"] for index in (0, 1)}
+    assert causes == {"flow-ended"}
+
+
 def digest(text: str, algorithm: str) -> str:
     make = md5 if algorithm == "MD5" else sha256
     return make(text.encode()).hexdigest()

@@ -102,6 +102,16 @@ class TrunkPeer:
     def destination(self) -> str:
         return f"127.0.0.1:{self.port};transport={self.transport}"
 
+    @property
+    def connections(self) -> int:
+        """How many connections there have been."""
+        return len(self._open)
+
+    def drop_connections(self) -> None:
+        """Close what is open, as a server that restarts does."""
+        for sock in self._open:
+            sock.shutdown(socket.SHUT_RDWR)
+
     def requests(self, method: str) -> list[Message]:
         return [m for m in self.messages if m.method == method]
 
