@@ -59,6 +59,27 @@ def test_a_phone_is_bound_and_listed(registrar: Registrar) -> None:
     assert registrar.bindings("bob", 100.0) == []
 
 
+@pytest.mark.parametrize("use_source", [True, False])
+def test_a_phone_behind_a_translator_is_called_where_it_was_seen(
+    use_source: bool,
+) -> None:
+    registrar = Registrar(use_source=use_source)
+    seen = SourceAddress("udp", "203.0.113.7", 40_000)
+    registrar.register("alice", register(PHONE), seen, 0.0)
+    (binding,) = registrar.bindings("alice", 0.0)
+    expected = seen.as_target() if use_source else Target("udp", "192.0.2.10", 5062)
+    assert binding.target == expected
+
+
+def test_a_phone_that_sends_from_another_port_is_called_at_its_contact(
+    registrar: Registrar,
+) -> None:
+    seen = SourceAddress("udp", "192.0.2.10", 40_000)
+    registrar.register("alice", register(PHONE), seen, 0.0)
+    (binding,) = registrar.bindings("alice", 0.0)
+    assert binding.target == Target("udp", "192.0.2.10", 5062)
+
+
 def test_a_register_without_contact_only_asks(registrar: Registrar) -> None:
     registrar.register("alice", register(PHONE), SOURCE, 0.0)
     reply = registrar.register("alice", register(cseq=2), SOURCE, 600.0)
