@@ -138,7 +138,8 @@ def _add_calls(router: APIRouter, context: ControlContext) -> None:
     async def place(new: NewCall) -> CallBody:
         """Call a declared user or trunk, and run a flow when it is answered."""
         try:
-            placed = context.calls.place(new.to, new.flow, new.ring_timeout_s)
+            faults = [rule.as_rule() for rule in new.faults]
+            placed = context.calls.place(new.to, new.flow, new.ring_timeout_s, faults)
         except FlowUnknown as error:
             raise ApiError(404, "unknown-flow", str(error)) from error
         except NotDialled as error:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from emulator.config.faults import MAX_RULES, AnyRule
+
 
 class Health(BaseModel):
     """The process is alive."""
@@ -137,6 +139,11 @@ class NewCall(BaseModel):
     )
     flow: str = Field(description="The flow that runs when it is answered.")
     ring_timeout_s: float = Field(60.0, gt=0, le=600)
+    faults: list[AnyRule] = Field(
+        [],
+        max_length=MAX_RULES,
+        description="What shall go wrong with this call, beside the rules in force.",
+    )
 
 
 class Calls(BaseModel):

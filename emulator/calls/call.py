@@ -45,7 +45,7 @@ from emulator.calls.timeline import Timeline
 from emulator.calls.transferring import Transfer
 from emulator.calls.verbs.stage import Stage
 from emulator.events import Event, JsonValue
-from emulator.faults import CallTraits, Fault
+from emulator.faults import CallTraits, Fault, FaultRule
 from emulator.flow.context import CallContext
 from emulator.flow.engine import FlowRun
 from emulator.flow.model import Flow
@@ -65,7 +65,11 @@ MAX_LEGS_SHOWN = 100
 
 @dataclass(frozen=True)
 class CallFacts:
-    """What is known of a call from its first moment."""
+    """What is known of a call from its first moment.
+
+    Attributes:
+        faults: What shall go wrong with this call, beside the rules in force.
+    """
 
     sid: str
     direction: str
@@ -73,6 +77,7 @@ class CallFacts:
     to: str
     dialled: str
     source: str
+    faults: tuple[FaultRule, ...] = ()
 
 
 class Call:
@@ -298,7 +303,9 @@ class Call:
         ours, theirs = self.from_, self.to
         if self.direction == "incoming":
             ours, theirs = theirs, ours
-        self.faults = self._services.faults.choose(CallTraits(ours, theirs))
+        self.faults = self._services.faults.choose(
+            CallTraits(ours, theirs), self.facts.faults
+        )
         self.leg.faults = self.faults
         for fault in self.faults:
             self.record("fault.chosen", fault.describe())

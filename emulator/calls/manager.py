@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from emulator.bus import Bus
@@ -27,6 +27,7 @@ from emulator.calls.switchboard import Switchboard
 from emulator.calls.text import printable
 from emulator.config.telephone import local_format
 from emulator.errors import EmulatorError
+from emulator.faults import FaultRule
 from emulator.flow.catalogue import FlowCatalogue
 from emulator.sip.errors import SipParseError
 from emulator.sip.session import IncomingInvite
@@ -159,8 +160,17 @@ class CallManager:
         call.refuse(refused, invite)
         self._forget_beyond(self._refused, call, KEEP_REFUSED)
 
-    def place(self, target: str, flow_name: str, ring_timeout_s: float) -> Call:
+    def place(
+        self,
+        target: str,
+        flow_name: str,
+        ring_timeout_s: float,
+        faults: Sequence[FaultRule] = (),
+    ) -> Call:
         """Call ``target`` and run a flow when it is answered.
+
+        Args:
+            faults: What shall go wrong with this call, beside the rules in force.
 
         Raises:
             NotDialled: The configuration declares no such target, or nobody is there.
@@ -183,6 +193,7 @@ class CallManager:
             to=route.callee,
             dialled=target,
             source="api",
+            faults=tuple(faults),
         )
         now_s = self._services.clock.monotonic_s()
         call = self._make(facts, now_s, exophone)

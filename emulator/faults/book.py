@@ -51,26 +51,35 @@ class FaultBook:
         """How many calls got the fault of each rule."""
         return tuple(self._chosen)
 
-    def choose(self, call: CallTraits) -> tuple[Fault, ...]:
-        """Return the faults of a call that begins."""
+    def choose(
+        self, call: CallTraits, own: Sequence[FaultRule] = ()
+    ) -> tuple[Fault, ...]:
+        """Return the faults of a call that begins.
+
+        Args:
+            own: Rules that were given with the call itself.
+        """
+        hit = [rule for index, rule in enumerate(self.rules) if self._hits(index, call)]
+        hit += [rule for rule in own if self._falls_on(rule, call)]
         return tuple(
-            Fault(rule.kind, self._dice.uint16(), rule.all_parameters())
-            for index, rule in enumerate(self.rules)
-            if self._is_hit(index, rule, call)
+            Fault(rule.kind, self._dice.uint16(), rule.all_parameters()) for rule in hit
         )
 
-    def _is_hit(self, index: int, rule: FaultRule, call: CallTraits) -> bool:
+    def _hits(self, index: int, call: CallTraits) -> bool:
+        rule = self.rules[index]
         if rule.calls is not None and self._chosen[index] >= rule.calls:
             return False
-        if not (
-            self._is_same(rule.number, call.number)
-            and self._is_same(rule.caller, call.caller)
-        ):
-            return False
-        if self._dice.uint16() >= rule.probability * _DICE_SIDES:
+        if not self._falls_on(rule, call):
             return False
         self._chosen[index] += 1
         return True
+
+    def _falls_on(self, rule: FaultRule, call: CallTraits) -> bool:
+        return (
+            self._is_same(rule.number, call.number)
+            and self._is_same(rule.caller, call.caller)
+            and self._dice.uint16() < rule.probability * _DICE_SIDES
+        )
 
     def _is_same(self, wanted: str | None, found: str) -> bool:
         return wanted is None or self._canonical(wanted) == self._canonical(found)

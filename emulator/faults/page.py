@@ -32,7 +32,9 @@ $ curl -X PUT -H 'Content-Type: application/json' \\
     http://127.0.0.1:8080/emulator/v1/faults
 ```
 
-`GET` on the same path shows them and how many calls each has met, `DELETE` clears them.
+`faults` in the body of `POST /emulator/v1/calls` are rules for that one call. `GET` on
+`/emulator/v1/faults` shows the rules in force and how many calls each has met, `DELETE`
+clears them.
 
 | A rule's conditions | |
 |---|---|

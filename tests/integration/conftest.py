@@ -24,6 +24,7 @@ flow: {directory: flows, silent_greeting_ms: 300}
 numbers:
   - {number: "08010000001", flow: direct}
   - {number: "08010000002", flow: brief}
+subscribers: [{number: "09910000009", hangs_up_after_s: 5}]
 """
 FLOWS = """\
 flow: direct

@@ -77,7 +77,8 @@ def test_one_call_meets_its_fault_and_the_next_one_none(
     assert chosen["fault"] == "refuse"
     assert "load balancer" in chosen["stands_for"]
     assert of(story, "stream.failed")[0]["http_status"] == 503
-    assert of(story, "fault.acted") == [{"fault": "refuse"}]
+    (acted,) = of(story, "fault.acted")
+    assert acted["fault"] == "refuse"
     assert of(story, "applet.left")[0]["next"] == "bye"
     assert faulty.api.get("/faults").json()["rules"][0]["chosen"] == 1
 
@@ -94,6 +95,17 @@ def test_a_drop_ends_the_stream_and_the_flow_goes_on(
     (closed,) = of(story, "stream.closed")
     assert (closed["close_code"], closed["closed_first"]) == (1006, "network")
     assert of(story, "call.ended")[0]["by"] == "platform"
+
+
+def test_a_call_that_the_api_places_may_bring_its_fault(faulty: Emulator) -> None:
+    asked = {"to": "09910000009", "flow": "direct", "faults": [{"kind": "refuse"}]}
+    placed = faulty.api.post("/calls", json=asked)
+    assert placed.status_code == 201, placed.text
+    story = faulty.timeline(faulty.finished_call()["sid"])
+    assert of(story, "fault.chosen")[0]["fault"] == "refuse"
+    assert of(story, "stream.failed")[0]["http_status"] == 503
+    wrong = {**asked, "faults": [{"kind": "refus"}]}
+    assert faulty.api.post("/calls", json=wrong).status_code == 422
 
 
 @pytest.mark.parametrize("direction", ["from_caller", "to_caller"])

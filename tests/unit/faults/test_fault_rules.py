@@ -77,6 +77,13 @@ def test_a_rule_is_spent_after_its_calls() -> None:
     assert made.chosen == (2,)
 
 
+def test_a_call_may_bring_a_fault_of_its_own() -> None:
+    made = book(FaultRule("drop"))
+    own = FaultRule("latency"), FaultRule("refuse", number="08010000001")
+    assert [fault.kind for fault in made.choose(CALL, own)] == ["drop", "latency"]
+    assert [fault.kind for fault in made.choose(CALL)] == ["drop"]
+
+
 def test_the_same_seed_and_calls_give_the_same_faults() -> None:
     rules = FaultRule("drop", probability=0.5), FaultRule("latency", probability=0.5)
 
