@@ -1,10 +1,9 @@
-"""Outbound RTP of one leg, without its socket: numbers, clock and packet buffer."""
+"""Outbound RTP of one leg, without its socket: numbers, clock and packets."""
 
 from __future__ import annotations
 
 from emulator.rtp.packet import (
     FIXED_HEADER,
-    HEADER_BYTES,
     MARKER_BIT,
     PLAIN_FIRST_BYTE,
     SEQUENCE_MASK,
@@ -13,11 +12,11 @@ from emulator.rtp.packet import (
 from emulator.rtp.srtp import SrtpSealer
 from emulator.rtp.telephone_event import EventPacket
 
-_pack_header = FIXED_HEADER.pack_into
+_pack_header = FIXED_HEADER.pack
 
 
 class RtpSender:
-    """Builds each packet in one reused buffer, valid until the next call.
+    """Builds packets.
 
     Call exactly one of its methods per packet slot: the RTP clock runs with the slots,
     also while nothing is sent, so that a pause on the wire is a pause in time.
@@ -48,34 +47,25 @@ class RtpSender:
         """Send another payload type or packet duration from now on."""
         self._payload_type = payload_type
         self._frame_bytes = frame_bytes
-        self._packet = bytearray(HEADER_BYTES + frame_bytes)
-        self._payload = memoryview(self._packet)[HEADER_BYTES:]
 
     @property
     def rtp_timestamp(self) -> int:
         """The timestamp of the slot that comes next."""
         return self._timestamp
 
-    def audio(self, frame: bytes | bytearray | memoryview) -> bytes | bytearray:
+    def audio(self, frame: bytes) -> bytes:
         """Return the packet of one frame of ``frame_bytes`` G.711 bytes."""
-        self._payload[:] = frame
-        _pack_header(
-            self._packet,
-            0,
-            PLAIN_FIRST_BYTE,
-            self._payload_type | self._marker,
-            self._number,
-            self._timestamp,
-            self.ssrc,
-        )
+        number, timestamp = self._number, self._timestamp
+        frame_bytes = self._frame_bytes
+        second = self._payload_type | self._marker
+        packet = _pack_header(PLAIN_FIRST_BYTE, second, number, timestamp, self.ssrc)
+        packet += frame
         self._marker = 0
-        self._number = (self._number + 1) & SEQUENCE_MASK
-        self._timestamp = (self._timestamp + self._frame_bytes) & TIMESTAMP_MASK
+        self._number = (number + 1) & SEQUENCE_MASK
+        self._timestamp = (timestamp + frame_bytes) & TIMESTAMP_MASK
         self.packets += 1
-        self.payload_bytes += self._frame_bytes
-        if self.sealer is not None:
-            return self.sealer.seal(self._packet)
-        return self._packet
+        self.payload_bytes += frame_bytes
+        return packet if self.sealer is None else self.sealer.seal(packet)
 
     def event(self, event: EventPacket, payload_type: int) -> bytes:
         """Return the packet of one telephone-event (RFC 4733 §2.5.1)."""

@@ -23,9 +23,9 @@ class SrtpSealer:
     def __init__(self, suite: str, key: bytes) -> None:
         self._session = _make_session(suite, key, is_inbound=False)
 
-    def seal(self, packet: bytes | bytearray) -> bytes:
+    def seal(self, packet: bytes) -> bytes:
         """Return an RTP packet with its payload encrypted and its tag."""
-        sealed: bytes = self._session.protect(bytes(packet))
+        sealed: bytes = self._session.protect(packet)
         return sealed
 
     def seal_rtcp(self, compound: bytes) -> bytes:

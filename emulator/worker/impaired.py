@@ -45,10 +45,9 @@ class ImpairedPath:
         """Let packets pass as they come; those that are held are lost."""
         self._leg.transmit = self._leg.socket.send
 
-    def _transmit(self, packet: bytes | bytearray) -> None:
+    def _transmit(self, packet: bytes) -> None:
         assert self._outbound is not None
-        # The sender reuses its buffer: keep the bytes.
-        self._outbound.push(bytes(packet), self._clock.monotonic_s())
+        self._outbound.push(packet, self._clock.monotonic_s())
 
 
 def _impairment(damage: Mapping[str, float] | None, seed: int) -> Impairment | None:

@@ -83,7 +83,7 @@ class Leg:
         self._around = around
         self.ports = ports
         self.socket = PeerSocket(ports.rtp, self._latched)
-        self.transmit: Callable[[bytes | bytearray], None] = self.socket.send
+        self.transmit: Callable[[bytes], None] = self.socket.send
         self.law = LAWS[self.media.codec]
         self.audience = Audience(self.law, around.clock)
         self.ptime_ms = _usable_ptime(self.media.ptime_ms)

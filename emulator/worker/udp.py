@@ -100,7 +100,7 @@ class PeerSocket:
             # An ICMP error of an earlier packet: the peer's port is closed.
             self.errors += 1
 
-    def send(self, packet: bytes | bytearray) -> None:
+    def send(self, packet: bytes) -> None:
         """Send one packet to the peer, if it is known."""
         try:
             if self._is_connected:
