@@ -42,6 +42,8 @@ types: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/one_call.py
+	$(BIN)/python -m bench.media --quick
+	$(BIN)/python -m bench.stall
 
 clean:
 	rm -rf $(VENV) .emulator build *.egg-info .mypy_cache .ruff_cache .pytest_cache

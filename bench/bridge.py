@@ -20,16 +20,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from bench.media import (
-    RTP_PORT_MAX,
-    RTP_PORT_MIN,
-    SETTLE_S,
-    Shape,
-    cores,
-    cpu_s,
-    measure,
-    result_of,
-)
+from bench.machine import cores, cpu_s, result_of
+from bench.media import SETTLE_S, measure
+from bench.media_worker import RTP_PORT_MAX, RTP_PORT_MIN, Shape
 from emulator.clock import SystemClock
 from emulator.worker.host import WorkerPool
 from emulator.worker.messages import Bridge, MediaParams, StartLeg

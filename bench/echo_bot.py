@@ -2,18 +2,37 @@
 
     python -m bench.echo_bot --port 18080
 
-Prints ``ready`` when it listens.
+Prints ``ready`` when it listens. At its end it prints, as JSON, how long the last frame
+of a chunk was on its way from the phone: some messages are looked into for the stamps
+of ``bench.rtp_load``.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import json
+import signal
+import ssl
+import time
+from itertools import count
 
 import orjson
+import pybase64
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
 
+from bench.rtp_load import FRAME_BYTES, TIME_DIGITS, percentiles
+from emulator.media.g711 import PCMU
+
 _ANSWER = b'{"event":"media","stream_sid":"%b","media":{"payload":"%b"}}'
+# One message of so many is looked into; a prime, so that no call is left out.
+_LOOK_EVERY = 31
+# The first seconds are not measured.
+_WARM_UP_MESSAGES = 1000
+
+_delays_ms: list[float] = []
+_messages = count()
 
 
 class Echo(WSListener):
@@ -30,18 +49,46 @@ class Echo(WSListener):
             sid = message["stream_sid"].encode()
             payload = message["media"]["payload"].encode()
             transport.send(WSMsgType.TEXT, _ANSWER % (sid, payload))
+            number = next(_messages)
+            if number % _LOOK_EVERY == 0 and number > _WARM_UP_MESSAGES:
+                look(payload)
 
 
-async def serve(port: int) -> None:
-    server = await ws_create_server(lambda _: Echo(), "127.0.0.1", port)
+def look(payload: bytes) -> None:
+    """Note the delay of the last frame, if it is stamped."""
+    frame = PCMU.encode(pybase64.b64decode(payload)[-2 * FRAME_BYTES :])
+    try:
+        sent_ns = int(frame[:TIME_DIGITS], 16)
+    except ValueError:
+        return  # Silence, or a chunk that ends within a frame, or resampled.
+    _delays_ms.append((time.time_ns() - sent_ns) / 1e6)
+
+
+async def serve(port: int, context: ssl.SSLContext | None) -> None:
+    server = await ws_create_server(
+        lambda _: Echo(), "127.0.0.1", port, ssl=context, backlog=1000
+    )
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     print("ready", flush=True)
-    await server.serve_forever()
+    async with server:
+        await server.start_serving()
+        await ended.wait()
+    delays = percentiles(_delays_ms, 50, 99, 100)
+    print(json.dumps({"to_bot_ms_p50_p99_max": delays}), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    uvloop.run(serve(parser.parse_args().port))
+    parser.add_argument("--certificate", help="PEM file: speak TLS")
+    parser.add_argument("--key", help="PEM file of the certificate's key")
+    arguments = parser.parse_args()
+    context = None
+    if arguments.certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(arguments.certificate, arguments.key)
+    uvloop.run(serve(arguments.port, context))
 
 
 if __name__ == "__main__":

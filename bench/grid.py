@@ -19,7 +19,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.media import BOT_PORT, SETTLE_S, child, cores
+from bench.machine import child, cores
+from bench.media import SETTLE_S
+from bench.media_worker import BOT_PORT
 from bench.rtp_load import TAIL_FRAMES, WARM_UP_S, Load, Phone, open_phones, percentiles
 from emulator.clock import SystemClock
 from emulator.worker.host import WorkerPool

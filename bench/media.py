@@ -1,273 +1,327 @@
 """Load on one media worker: calls, CPU, loss, pacing, delay, memory.
 
-    python -m bench.media --calls 1,100,300 --chunk-ms 20,100 --seconds 10 --runs 1
-    python -m bench.media --prototype DIR ...    # the same load on another worker
+    python -m bench.media --quick                  # 2 minutes: is all well?
+    python -m bench.media --prototype DIR --save   # the whole ladder, for the record
+    python -m bench.media --calls 100 --chunk-ms 20 --seconds 10 --runs 1
+    python -m bench.media --soak 30 --calls 100    # minutes: nothing lost, memory flat
 
 The worker has one core for itself, load and echo bot have the other where there are
-two. Each line is one run; the JSON goes to ``--out``. The probe of the same minute says
-what the machine itself allows.
+two. ``--prototype`` runs the same load on the prototype of the design in between, so
+that its CPU and ours come from the same minute. The probe of that minute says what the
+machine itself allows. ``--save`` writes JSON and a table into ``bench/results``.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
-import os
-import platform
 import statistics
 import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from emulator.clock import SystemClock
-from emulator.worker.host import WorkerPool
-from emulator.worker.messages import MediaParams, OpenStream, StartLeg
+from bench.machine import (
+    child,
+    cores,
+    cpu_s,
+    facts,
+    last_words,
+    memory_kb,
+    result_of,
+)
+from bench.media_worker import (
+    BOT_PORT,
+    SRTP_KEY,
+    Shape,
+    Worker,
+    emulator_calls,
+    prototype_calls,
+)
 
-BOT_PORT = 18080
-RTP_PORT_MIN, RTP_PORT_MAX = 20000, 21999
-PROTOTYPE_RTP_BASE = 23000
 # After the calls are up: handshakes are not measured.
 SETTLE_S = 1.0
+LADDER = (1, 50, 100, 200, 250, 300, 400)
+CHUNKS_MS = (100, 20)
+EXTRA_CALLS = 100
+RESULTS = Path(__file__).parent / "results"
+# A soak reads the memory so often; the first minute fills caches and buffers.
+SOAK_SAMPLE_S = 10.0
+SOAK_WARM_UP_S = 60.0
+# Growth per call over a soak that is no leak: the interpreter's own arenas.
+SOAK_SLACK_KB = 10.0
 
 
 @dataclass(frozen=True)
 class Run:
-    """One measurement."""
+    """One measurement.
+
+    Attributes:
+        to_bot_ms: RTP in to the bot, after the chunk is full: p50, p99, max.
+        underruns: Of all calls; None where they are not counted.
+        memory_kb: Of the worker, over a soak.
+    """
 
     worker: str
-    calls: int
-    chunk_ms: int
-    sample_rate_hz: int
+    shape: Shape
     cpu_ms_per_call_s: float
     memory_kb_per_call: float
+    to_bot_ms: list[float]
+    underruns: int | None
     probe: dict[str, Any]
     load: dict[str, Any]
+    memory_kb: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What is run."""
-
-    calls: int
-    chunk_ms: int
-    sample_rate_hz: int
-    seconds: float
-
-
-def cores() -> tuple[set[int], set[int]]:
-    """The worker's core, and that of load and bot."""
-    available = sorted(os.sched_getaffinity(0))
-    return {available[0]}, {available[-1]}
-
-
-def cpu_s(pid: int) -> float:
-    """CPU time of every thread of a process, from the scheduler."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((t / "schedstat").read_text().split()[0]) for t in tasks) / 1e9
-
-
-def memory_kb(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0])
-
-
-@asynccontextmanager
-async def child(
-    *command: str, core: set[int], ready: str | None = None
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A Python process on a core; waits for the line ``ready``, ends it after use."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, stdout=asyncio.subprocess.PIPE
-    )
-    os.sched_setaffinity(process.pid, core)
-    assert process.stdout is not None
-    try:
-        while ready is not None:
-            line = await process.stdout.readline()
-            if line.decode().strip() == ready:
-                break
-            if not line:
-                raise SystemExit(f"{command}: ended before it was ready")
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
-
-
-async def result_of(*command: str, core: set[int]) -> dict[str, Any]:
-    """Run a Python process to its end; return the JSON that it prints."""
-    async with child(*command, core=core) as process:
-        out, _ = await process.communicate()
-    result: dict[str, Any] = json.loads(out.splitlines()[-1])
-    return result
-
-
-@asynccontextmanager
-async def emulator_calls(shape: Shape) -> AsyncIterator[tuple[int, list[int], int]]:
-    """Calls on a real worker; gives its pid, their ports and its memory before them."""
-    pool = WorkerPool(
-        clock=SystemClock(),
-        on_report=lambda report: None,
-        on_lost=lambda *lost: print("worker lost", lost, file=sys.stderr),
-    )
-    try:
-        await pool.spawn()
-        pool.configure(
-            workers=1,
-            bind_ip="127.0.0.1",
-            rtp_port_min=RTP_PORT_MIN,
-            rtp_port_max=RTP_PORT_MAX,
-        )
-        await pool.ready()
-        (pid,) = pool.pids
-        os.sched_setaffinity(pid, cores()[0])
-        before_kb = memory_kb(pid)
-        ports = [await add_call(pool, n, shape) for n in range(shape.calls)]
-        yield pid, ports, before_kb
-        await pool.drain(5)
-    finally:
-        await pool.close()
-
-
-async def add_call(pool: WorkerPool, number: int, shape: Shape) -> int:
-    leg_id = f"L{number}"
-    media = MediaParams("PCMU", 0, 101, "127.0.0.1", 9)
-    port = await pool.add_leg(leg_id, leg_id, media)
-    pool.send(StartLeg(leg_id))
-    stream = OpenStream(
-        leg_id,
-        f"S{number}",
-        leg_id,
-        "bench",
-        f"ws://127.0.0.1:{BOT_PORT}/",
-        "1",
-        "2",
-        sample_rate_hz=shape.sample_rate_hz,
-        options={"media_chunk_ms": shape.chunk_ms},
-    )
-    pool.send(stream)
-    return port
-
-
-@asynccontextmanager
-async def prototype_calls(
-    directory: Path, shape: Shape
-) -> AsyncIterator[tuple[int, list[int], int]]:
-    """The same calls on the prototype, whose chunk is a constant of its source."""
-    source = (directory / "media_bridge.py").read_text()
-    chunk = f"= 0.005, 0.020, 4, 160, {8 * shape.chunk_ms}\n"
-    source = source.replace("= 0.005, 0.020, 4, 160, 800\n", chunk)
-    assert chunk in source
-    command = (
-        "-c", source, "--calls", str(shape.calls),
-        "--rtp-base", str(PROTOTYPE_RTP_BASE), "--rate", str(shape.sample_rate_hz),
-        "--ws", f"ws://127.0.0.1:{BOT_PORT}/",
-    )  # fmt: skip
-    async with child(*command, core=cores()[0], ready="ready") as process:
-        ports = [PROTOTYPE_RTP_BASE + n for n in range(shape.calls)]
-        yield process.pid, ports, memory_kb(process.pid)
-
-
-async def measure(shape: Shape, prototype: Path | None) -> Run:
+async def measure(
+    shape: Shape, prototype: Path | None, certificate: tuple[str, ...] = ()
+) -> Run:
     """Place the calls, load them, and count."""
     own, other = cores()
     probe = await result_of("-m", "bench.probe", core=own)
-    bot = ("-m", "bench.echo_bot", "--port", str(BOT_PORT))
+    bot = ("-m", "bench.echo_bot", "--port", str(BOT_PORT), *certificate)
     calls = prototype_calls(prototype, shape) if prototype else emulator_calls(shape)
-    async with child(*bot, core=other, ready="ready"), calls as (pid, ports, before_kb):
-        await asyncio.sleep(SETTLE_S)
-        load = ("-m", "bench.rtp_load", "--ports", ",".join(map(str, ports)))
-        began_s, began_cpu_s = time.monotonic(), cpu_s(pid)
-        counted = await result_of(*load, "--seconds", str(shape.seconds), core=other)
-        took_s = time.monotonic() - began_s
-        used_s = cpu_s(pid) - began_cpu_s
-        grown_kb = memory_kb(pid) - before_kb
+    async with child(*bot, core=other, ready="ready") as echo:
+        async with calls as worker:
+            await asyncio.sleep(SETTLE_S)
+            began_s, began_cpu_s = time.monotonic(), cpu_s(worker.pid)
+            sampling = asyncio.create_task(_sample_memory(worker.pid))
+            load = await result_of(*_load_command(worker, shape), core=other)
+            took_s = time.monotonic() - began_s
+            used_s = cpu_s(worker.pid) - began_cpu_s
+            sampling.cancel()
+            samples = (*await _samples(sampling), memory_kb(worker.pid))
+        heard = await last_words(echo)
+    grown_kb = samples[-1] - worker.before_kb
     return Run(
         worker="prototype" if prototype else "emulator",
-        calls=shape.calls,
-        chunk_ms=shape.chunk_ms,
-        sample_rate_hz=shape.sample_rate_hz,
+        shape=shape,
         cpu_ms_per_call_s=round(used_s * 1000 / took_s / shape.calls, 3),
         memory_kb_per_call=round(grown_kb / shape.calls, 1),
+        to_bot_ms=heard.get("to_bot_ms_p50_p99_max", []),
+        underruns=None if prototype else worker.total("playout", "underruns"),
         probe=probe,
-        load=counted,
+        load=load,
+        memory_kb=samples,
     )
 
 
-def line(run: Run) -> str:
-    load = run.load
+def _load_command(worker: Worker, shape: Shape) -> tuple[str, ...]:
     return (
-        f"{run.worker:9} {run.calls:4} calls {run.chunk_ms:3} ms "
-        f"{run.sample_rate_hz // 1000:2} kHz"
-        f"  cpu {run.cpu_ms_per_call_s:6.3f} ms/call-s"
-        f"  mem {run.memory_kb_per_call:6.1f} kB"
-        f"  lost {load['frames_lost']}"
-        f" dup {load['frames_duplicated']} disorder {load['frames_disordered']}"
-        f"  pacing {load['pacing_error_ms_p50_p99_p999_max']}"
-        f" (probe {run.probe['late_ms_p50_p99_p999_max']})"
-        f"  round trip {load['round_trip_ms_p50_p99_max']}"
-    )
+        "-m", "bench.rtp_load", "--ports", ",".join(map(str, worker.ports)),
+        "--from-port", str(worker.phone_port), "--seconds", str(shape.seconds),
+        *(["--srtp", SRTP_KEY.hex()] if shape.srtp else []),
+        *(["--unstamped"] if shape.sample_rate_hz != 8000 else []),
+    )  # fmt: skip
+
+
+async def _sample_memory(pid: int) -> list[int]:
+    samples: list[int] = []
+    try:
+        await asyncio.sleep(SOAK_WARM_UP_S)
+        while True:
+            samples.append(memory_kb(pid))
+            await asyncio.sleep(SOAK_SAMPLE_S)
+    except asyncio.CancelledError:
+        return samples
+
+
+async def _samples(sampling: asyncio.Task[list[int]]) -> list[int]:
+    # Cancelled before it began, it has nothing to tell.
+    (samples,) = await asyncio.gather(sampling, return_exceptions=True)
+    return samples if isinstance(samples, list) else []
+
+
+HEADINGS = (
+    "worker", "shape", "CPU ms/call-s", "kB/call", "lost", "dup", "disorder",
+    "pacing ms p50/p99/p99.9/max", "probe", "to bot ms", "round trip ms", "underruns",
+)  # fmt: skip
+
+
+def row(run: Run) -> list[str]:
+    """The cells of one run under ``HEADINGS``."""
+    load = run.load
+    return [
+        run.worker,
+        run.shape.name,
+        f"{run.cpu_ms_per_call_s:.3f}",
+        f"{run.memory_kb_per_call:.1f}",
+        _cell(load["frames_lost"]),
+        _cell(load["frames_duplicated"]),
+        _cell(load["frames_disordered"]),
+        _cells(load["pacing_error_ms_p50_p99_p999_max"]),
+        _cells(run.probe["late_ms_p50_p99_p999_max"]),
+        _cells(run.to_bot_ms),
+        _cells(load["round_trip_ms_p50_p99_max"]),
+        _cell(run.underruns),
+    ]
+
+
+def _cell(count: int | None) -> str:
+    return "-" if count is None else str(count)
+
+
+def _cells(values: Sequence[float]) -> str:
+    return "/".join(f"{value:.2f}" for value in values) or "-"
 
 
 def ratios(runs: Sequence[Run]) -> list[str]:
     """The emulator's CPU as a share of the prototype's, shape by shape."""
-    figures: dict[tuple[int, int, int], dict[str, list[float]]] = {}
+    figures: dict[str, dict[str, list[float]]] = {}
     for run in runs:
-        shape = (run.calls, run.chunk_ms, run.sample_rate_hz)
-        figures.setdefault(shape, {}).setdefault(run.worker, []).append(
-            run.cpu_ms_per_call_s
+        by_worker = figures.setdefault(run.shape.name, {})
+        by_worker.setdefault(run.worker, []).append(run.cpu_ms_per_call_s)
+    lines = []
+    for name, by in figures.items():
+        medians = {worker: statistics.median(values) for worker, values in by.items()}
+        line = f"{name}: " + ", ".join(f"{w} {ms:.3f}" for w, ms in medians.items())
+        if len(medians) == 2:
+            line += f" CPU-ms, ratio {medians['emulator'] / medians['prototype']:.2f}"
+        lines.append(line)
+    return lines
+
+
+def shapes(arguments: argparse.Namespace) -> list[Shape]:
+    """What to run: the ladder, then 100 calls with each extra."""
+    seconds = arguments.seconds
+    ladder = [
+        Shape(calls, chunk_ms, arguments.rate, seconds)
+        for chunk_ms in arguments.chunk_ms
+        for calls in arguments.calls
+    ]
+    if not arguments.extras:
+        return ladder
+    return ladder + [
+        extra
+        for chunk_ms in arguments.chunk_ms
+        for extra in (
+            Shape(EXTRA_CALLS, chunk_ms, 8000, seconds, srtp=True),
+            Shape(EXTRA_CALLS, chunk_ms, 8000, seconds, tls=True),
+            Shape(EXTRA_CALLS, chunk_ms, 16_000, seconds),
         )
-    return [
-        f"{calls} calls, {chunk_ms} ms, {rate_hz} Hz: CPU "
-        f"{statistics.median(by['emulator']) / statistics.median(by['prototype']):.2f}"
-        " of the prototype's"
-        for (calls, chunk_ms, rate_hz), by in figures.items()
-        if len(by) == 2
     ]
 
 
-async def bench(arguments: argparse.Namespace) -> list[Run]:
+def has_prototype(shape: Shape) -> bool:
+    """SRTP and wss:// are beyond it."""
+    return not (shape.srtp or shape.tls)
+
+
+async def bench(arguments: argparse.Namespace, directory: Path) -> list[Run]:
+    certificate = await make_certificate(directory)
     runs = []
-    workers = [None, *([arguments.prototype] if arguments.prototype else [])]
-    for chunk_ms in arguments.chunk_ms:
-        for calls in arguments.calls:
-            shape = Shape(calls, chunk_ms, arguments.rate, arguments.seconds)
-            for _ in range(arguments.runs):
-                for worker in workers:
-                    runs.append(await measure(shape, worker))
-                    print(line(runs[-1]), flush=True)
+    print(" | ".join(HEADINGS), flush=True)
+    for shape in shapes(arguments):
+        workers: list[Path | None] = [None]
+        if arguments.prototype and has_prototype(shape):
+            workers.append(arguments.prototype)
+        for _ in range(arguments.runs):
+            for worker in workers:
+                tls = certificate if shape.tls else ()
+                runs.append(await measure(shape, worker, tls))
+                print(" | ".join(row(runs[-1])), flush=True)
     return runs
+
+
+async def make_certificate(directory: Path) -> tuple[str, ...]:
+    """Return the echo bot's options for TLS."""
+    certificate, key = str(directory / "bot.pem"), str(directory / "bot.key")
+    process = await asyncio.create_subprocess_exec(
+        "openssl", "req", "-x509", "-newkey", "ec", "-nodes",
+        "-pkeyopt", "ec_paramgen_curve:P-256", "-subj", "/CN=127.0.0.1",
+        "-keyout", key, "-out", certificate,
+        stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    if await process.wait():
+        raise SystemExit("openssl made no certificate")
+    return "--certificate", certificate, "--key", key
+
+
+def save(runs: Sequence[Run], name: str) -> None:
+    """Write JSON and the table into ``bench/results``."""
+    report = {**facts(), "runs": [asdict(run) for run in runs], "ratios": ratios(runs)}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
+    lines = [HEADINGS, ("---",) * len(HEADINGS), *map(row, runs)]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    about = "\n".join(f"- {key}: {value}" for key, value in facts().items())
+    text = f"{about}\n\n{table}\n\n" + "\n".join(f"- {line}" for line in ratios(runs))
+    (RESULTS / f"{name}.md").write_text(text + "\n")
+
+
+async def soak(arguments: argparse.Namespace) -> list[Run]:
+    """One long run at each chunk length."""
+    runs = []
+    for chunk_ms in arguments.chunk_ms:
+        shape = Shape(arguments.calls[0], chunk_ms, 8000, arguments.soak * 60)
+        runs.append(await measure(shape, None))
+        print(" | ".join(row(runs[-1])), flush=True)
+    return runs
+
+
+def verdict(run: Run) -> list[str]:
+    """What a soak must not show."""
+    load = run.load
+    problems = [
+        f"{run.shape.name}: {name} {load[name]}"
+        for name in ("frames_lost", "frames_duplicated", "frames_disordered")
+        if load[name]
+    ]
+    if len(run.memory_kb) > 2:
+        grown_kb = (run.memory_kb[-1] - run.memory_kb[0]) / run.shape.calls
+        if grown_kb > SOAK_SLACK_KB:
+            problems.append(f"{run.shape.name}: memory grew by {grown_kb:.1f} kB/call")
+    return problems
 
 
 def numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--calls", type=numbers, default=[1, 50, 100, 200, 250, 300])
-    parser.add_argument("--chunk-ms", type=numbers, default=[100, 20])
+    parser.add_argument("--calls", type=numbers, help="default: the ladder")
+    parser.add_argument("--chunk-ms", type=numbers, default=list(CHUNKS_MS))
     parser.add_argument("--rate", type=int, default=8000, choices=(8000, 16000, 24000))
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--prototype", type=Path, help="directory of another worker")
-    parser.add_argument("--out", type=Path, help="file for the JSON")
+    parser.add_argument("--extras", action="store_true", help="SRTP, wss and 16 kHz")
+    parser.add_argument("--quick", action="store_true", help="100 calls, 8 s, one run")
+    parser.add_argument("--soak", type=float, metavar="MINUTES")
+    parser.add_argument("--prototype", type=Path, help="directory of the prototype")
+    parser.add_argument("--save", action="store_true", help="into bench/results")
     arguments = parser.parse_args()
-    runs = asyncio.run(bench(arguments))
-    print(*ratios(runs), sep="\n")
-    if arguments.out:
-        facts = {"machine": platform.platform(), "python": platform.python_version()}
-        report = {**facts, "runs": [asdict(run) for run in runs]}
-        arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+    if arguments.quick:
+        arguments.seconds, arguments.runs, arguments.extras = 8.0, 1, True
+        arguments.calls = arguments.calls or [EXTRA_CALLS]
+    elif arguments.calls is None:
+        # The whole ladder has the extras; who asks for a rung gets that rung.
+        arguments.extras = arguments.extras or not arguments.soak
+        arguments.calls = [EXTRA_CALLS] if arguments.soak else list(LADDER)
+    return arguments
+
+
+def main() -> None:
+    arguments = parse()
+    if arguments.soak:
+        runs = asyncio.run(soak(arguments))
+        name = "media-soak"
+    else:
+        with tempfile.TemporaryDirectory() as directory:
+            runs = asyncio.run(bench(arguments, Path(directory)))
+        name = "media-quick" if arguments.quick else "media"
+        print(*ratios(runs), sep="\n")
+    if arguments.save:
+        save(runs, name)
+    problems = [text for run in runs for text in verdict(run)] if arguments.soak else []
+    print(*problems, sep="\n", end="\n" if problems else "")
+    sys.exit(1 if problems else 0)
 
 
 if __name__ == "__main__":

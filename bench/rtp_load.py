@@ -21,6 +21,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from emulator.rtp.srtp import SrtpOpener, SrtpSealer
+
+SRTP_SUITE = "AES_CM_128_HMAC_SHA1_80"
 TICK_S = 0.002
 GROUPS = 10
 FRAME_BYTES = 160
@@ -33,33 +36,42 @@ TRAIL_S = 0.8
 _SO_TIMESTAMPNS = 35
 _HEADER = struct.Struct("!BBHII")
 _TIMESPEC = struct.Struct("qq")
-_TIME_DIGITS, _NUMBER_DIGITS = 16, 8
+TIME_DIGITS = 16
 # Loud, varying filler: nothing may take it for silence.
 _FILLER = bytes(0xD5 if n & 4 else 0x55 for n in range(FRAME_BYTES))
 
 
 @dataclass
 class Phone:
-    """One call's socket and what came back."""
+    """One call's socket and what came back; with its keys, when it speaks SRTP."""
 
     sock: socket.socket
     packet: bytearray
+    sealer: SrtpSealer | None = None
+    opener: SrtpOpener | None = None
     arrivals: list[tuple[int, int]] = field(default_factory=list)
     echoes: list[tuple[int, int, int]] = field(default_factory=list)
 
 
-def open_phones(ports: list[int]) -> list[Phone]:
+def open_phones(
+    ports: list[int], from_port: int = 0, srtp_key: bytes | None = None
+) -> list[Phone]:
+    """One phone per port that it talks to; ``from_port`` is the first one's own."""
     phones = []
     for number, port in enumerate(ports):
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 19)
-        sock.bind(("127.0.0.1", 0))
+        sock.bind(("127.0.0.1", from_port and from_port + number))
         sock.connect(("127.0.0.1", port))
         packet = bytearray(_HEADER.size) + _FILLER
         _HEADER.pack_into(packet, 0, 0x80, 0, 0, 0, number + 1)
-        phones.append(Phone(sock, packet))
+        phone = Phone(sock, packet)
+        if srtp_key is not None:
+            phone.sealer = SrtpSealer(SRTP_SUITE, srtp_key)
+            phone.opener = SrtpOpener(SRTP_SUITE, srtp_key)
+        phones.append(phone)
     return phones
 
 
@@ -109,8 +121,9 @@ class Load:
             packet[4:8] = (self.frame * FRAME_BYTES & 0xFFFFFFFF).to_bytes(4, "big")
             packet[12:28] = b"%016x" % time.time_ns()
             packet[28:36] = number
+            sealer = phone.sealer
             try:
-                phone.sock.send(packet)
+                phone.sock.send(sealer.seal(bytes(packet)) if sealer else packet)
             except OSError:
                 self.send_errors += 1
 
@@ -119,7 +132,10 @@ class Load:
         for fd, _ in self._epoll.poll(0, 4096):
             phone = self._by_fd[fd]
             with contextlib.suppress(OSError):
-                _, ancillary, _, _ = phone.sock.recvmsg_into([buffer], 64)
+                length, ancillary, _, _ = phone.sock.recvmsg_into([buffer], 64)
+                if phone.opener is not None:
+                    plain = phone.opener.open(bytes(buffer[:length])) or b""
+                    buffer[: len(plain)] = plain
                 seconds, ns = _TIMESPEC.unpack_from(ancillary[0][2])
                 arrival_ns = seconds * 1_000_000_000 + ns
                 number = buffer[2] << 8 | buffer[3]
@@ -161,8 +177,13 @@ def number_gaps(phone: Phone) -> int:
     )
 
 
-def summarise(phones: list[Phone], load: Load) -> dict[str, object]:
-    """Count and time the frames between warm-up and tail."""
+def summarise(
+    phones: list[Phone], load: Load, *, is_stamped: bool = True
+) -> dict[str, object]:
+    """Count and time the frames between warm-up and tail.
+
+    Without stamps, which no resampler leaves whole, only the packets count.
+    """
     low = int(WARM_UP_S * 50)
     high = load.frame - TAIL_FRAMES
     expected = len(phones) * (high - low)
@@ -177,13 +198,14 @@ def summarise(phones: list[Phone], load: Load) -> dict[str, object]:
         frames = [frame for frame, _, _ in window]
         disordered += sum(b < a for a, b in zip(frames, frames[1:], strict=False))
         round_trips += [(at - sent) / 1e6 for _, sent, at in window]
-        if window:
-            pacing += pacing_errors_ms(phone, window[0][1])
+        if phone.arrivals:
+            from_ns = phone.arrivals[0][1] + int(WARM_UP_S * 1e9)
+            pacing += pacing_errors_ms(phone, from_ns)
     return {
         "frames_expected": expected,
-        "frames_lost": expected - echoed,
-        "frames_duplicated": duplicated,
-        "frames_disordered": disordered,
+        "frames_lost": expected - echoed if is_stamped else None,
+        "frames_duplicated": duplicated if is_stamped else None,
+        "frames_disordered": disordered if is_stamped else None,
         "rtp_gaps": sum(map(number_gaps, phones)),
         "pacing_error_ms_p50_p99_p999_max": percentiles(pacing, 50, 99, 99.9, 100),
         "round_trip_ms_p50_p99_max": percentiles(round_trips, 50, 99, 100),
@@ -196,14 +218,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ports", required=True)
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--from-port", type=int, default=0, help="the phones' own")
+    parser.add_argument("--srtp", type=bytes.fromhex, help="master key and salt")
+    parser.add_argument("--unstamped", action="store_true", help="resampled on its way")
     arguments = parser.parse_args()
-    phones = open_phones([int(port) for port in arguments.ports.split(",")])
+    ports = [int(port) for port in arguments.ports.split(",")]
+    phones = open_phones(ports, arguments.from_port, arguments.srtp)
     load = Load(phones)
     gc.collect()
     gc.freeze()
     gc.disable()
     load.run(arguments.seconds)
-    print(json.dumps(summarise(phones, load)), flush=True)
+    result = summarise(phones, load, is_stamped=not arguments.unstamped)
+    print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

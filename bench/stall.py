@@ -31,7 +31,8 @@ from emulator.worker.host import WorkerPool
 from emulator.worker.messages import MediaParams, OpenStream, StartLeg
 
 FRAME_S, FRAME_BYTES = 0.02, 160
-BOT_PORT = 18081
+from bench.media_worker import BOT_PORT
+
 AHEAD_FRAMES = 150
 RECOVERY_S = 1.0
 
