@@ -25,13 +25,13 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from bench.media_worker import BOT_PORT
 from emulator.clock import SystemClock
 from emulator.media.g711 import PCMU
 from emulator.worker.host import WorkerPool
 from emulator.worker.messages import MediaParams, OpenStream, StartLeg
 
 FRAME_S, FRAME_BYTES = 0.02, 160
-from bench.media_worker import BOT_PORT
 
 AHEAD_FRAMES = 150
 RECOVERY_S = 1.0
