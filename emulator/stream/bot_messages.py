@@ -28,8 +28,7 @@ _KNOWN_KEYS = frozenset(
     {"event", "stream_sid", "streamSid", "sequence_number", "sequenceNumber"}
 )
 _KNOWN_MEDIA_KEYS = frozenset({"payload", "chunk", "timestamp", "sequenceNumber"})
-# Base64 characters of a payload that is long enough to be alone in its message.
-_LEAST_LEARNT = 64
+_PAYLOAD_KEY = b'"payload"'
 _NUMBER_KEYS = ("sequence_number", "sequenceNumber", "chunk", "timestamp")
 
 
@@ -281,14 +280,16 @@ class BotMessageReader:
     def _learn(self, text: bytes, payload: str, audio: bytes | None) -> None:
         """Remember what a documented message looks like whose audio is played."""
         self._usual = None
-        raw = payload.encode("ascii", "replace")
-        # A shorter one might stand elsewhere in the text as well.
-        if audio is None or len(raw) < _LEAST_LEARNT or text.count(raw) != 1:
+        if audio is None or not payload.isascii() or self._half_sample:
             return
-        size = len(audio)
+        raw, size = payload.encode(), len(audio)
+        # The last payload is the one that counts, if there are several.
+        at = text.rfind(_PAYLOAD_KEY) + len(_PAYLOAD_KEY)
+        at = text.find(b'"', at) + 1
+        head, tail = text[:at], text[at + len(raw) :]
+        is_there = text[at : at + len(raw)] == raw and tail.startswith(b'"')
         # Any other length is another form of base64, or half a sample was kept.
-        if len(raw) == -(-size // 3) * 4 and not self._half_sample:
-            head, _, tail = text.partition(raw)
+        if is_there and len(raw) == -(-size // 3) * 4:
             rules = self._rules_of_size(size)
             self._usual = _UsualMedia(head, tail, len(text), size, rules)
 
