@@ -156,7 +156,8 @@ class UacSession(InviteSession):
             case "silence":
                 return self._heard_nothing(self._outgoing.response_timeout_s or 0.0)
             case "cancel":
-                return self._end(self._end_cause, "no final response after CANCEL")
+                detail = "no final response" if self._cancel_sent else "no response"
+                return self._end(self._end_cause, f"{detail} until we gave up")
             case _:
                 return super().timer_fired(name)
 
@@ -182,12 +183,18 @@ class UacSession(InviteSession):
         return super().hang_up(headers)
 
     def _give_up(self, headers: HeaderList) -> list[Effect]:
-        """CANCEL, but not before a provisional response (RFC 3261 §9.1)."""
+        """CANCEL, but not before a provisional response (RFC 3261 §9.1).
+
+        A living peer responds within T2. Should a dead one wake up after that, the
+        CANCEL still follows its response.
+        """
         was_proceeding = self.state is SessionState.PROCEEDING
         self.state = SessionState.CANCELLING
         self._cancel_headers = tuple(headers)
-        effects: list[Effect] = [self._clear_timer(RING)]
-        return effects + (self._send_cancel() if was_proceeding else [])
+        if was_proceeding:
+            return [self._clear_timer(RING), *self._send_cancel()]
+        patience_s = self._settings.timers.t2_s
+        return [self._clear_timer(RING), self._set_timer(CANCEL, patience_s)]
 
     def _send_cancel(self) -> list[Effect]:
         return [

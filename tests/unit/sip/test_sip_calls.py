@@ -322,6 +322,21 @@ def test_cancel_waits_for_a_provisional_response(
     assert_nothing_left(world, alice, bob)
 
 
+def test_hanging_up_on_a_silent_peer_takes_seconds(
+    world: World, alice: Node, bob: Node
+) -> None:
+    never_answer(bob)
+    world.lose = lose_all("INVITE")
+    alice.dial(bob)
+    alice.do(alice.call.hang_up(()))
+    world.run(4.1)
+    assert ended(alice).cause is EndCause.LOCAL_CANCEL
+    world.lose = no_loss
+    world.run(LONG_S)
+    assert ended(bob).cause is EndCause.REMOTE_CANCEL
+    assert_nothing_left(world, alice, bob)
+
+
 def test_a_cancel_that_crosses_the_answer_becomes_a_bye(
     world: World, alice: Node, bob: Node
 ) -> None:
