@@ -10,6 +10,7 @@ import pytest
 
 from emulator.cli import signals
 from tests.support import baresip as phone
+from tests.support import linphone
 from tests.support.processes import Emulator, Process, emulator
 from tests.support.sipp import Peer, of_kind
 
@@ -145,3 +146,23 @@ def test_refer_is_refused_unless_the_settings_allow_it(
     assert "sip.refer" in messages
     assert "sip.refer" in of_kind(story, "transfer.asked")[0]["refused"]
     assert call["cause"] == "caller-bye"
+
+
+def test_linphone_transfers_its_call(
+    transferring: Emulator, linphonec: str, tmp_path: Path
+) -> None:
+    port = transferring.sip_port
+    output = linphone.transfer(
+        linphonec,
+        tmp_path,
+        f"sip:{NUMBER}@127.0.0.1:{port}",
+        f"sip:09910000001@127.0.0.1:{port}",
+        user="alice",
+        port=port,
+    )
+    call = transferring.finished_call()
+    story = transferring.timeline(call["sid"])
+    assert of_kind(story, "transfer.ended"), output
+    assert of_kind(story, "transfer.ended")[0]["status"] == 200
+    assert [data["digit"] for data in of_kind(story, "digit")] == ["5"]
+    assert call["status"] == "completed"

@@ -51,6 +51,15 @@ def call(
     return _converse(program, config, directory, talk, tone_hz=tone_hz)
 
 
+def transfer(
+    program: str, directory: Path, uri: str, refer_to: str, *, user: str, port: int
+) -> str:
+    """Register, call, transfer the call to somebody after two seconds; as ``call``."""
+    talk = [(0.3, f"call {uri}"), (2.0, f"transfer {refer_to}"), (3.0, "calls")]
+    config = _configure(directory, user, port, "udp")
+    return _converse(program, config, directory, talk, tone_hz=440.0)
+
+
 def be_called(
     program: str, directory: Path, *, user: str, port: int, transport: str,
     seconds: float, tone_hz: float = 440.0,
