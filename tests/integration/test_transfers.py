@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,37 +13,51 @@ import pytest
 from emulator.cli import signals
 from tests.support import baresip as phone
 from tests.support import linphone
-from tests.support.processes import Emulator, Process, emulator
+from tests.support.phone import calling
+from tests.support.processes import Emulator, Process, emulator, eventually
 from tests.support.sipp import Peer, of_kind
 
 # Whole processes, in real time.
 pytestmark = pytest.mark.slow
 
 PROMPT_HZ = 520.0
-NUMBER = "08010000001"
+NUMBER, AGENT = "08010000001", "08010000002"
 CONFIG = """\
 calls: {{ring_ms: 0}}
 sip: {{refer: {refer}}}
-numbers: [{{number: "08010000001", flow: prompt}}]
+numbers:
+  - {{number: "08010000001", flow: prompt}}
+  - {{number: "08010000002", flow: agent}}
 subscribers:
   - {{number: "09910000001", answers_after_s: 0.3, presses: "5", hangs_up_after_s: 2}}
   - {{number: "09910000002", busy: true}}
   - {{number: "09910000004", no_answer: true}}
 """
-FLOW = """\
+FLOWS = (
+    """\
 flow: prompt
 app_id: "1"
 start: tone
 applets:
   tone: {type: greeting, file: tone.wav, next: bye}
   bye: {type: hangup}
-"""
+""",
+    """\
+flow: agent
+app_id: "2"
+start: person
+applets:
+  person: {type: connect, dial: ["user:alice"], after_conversation: bye, no_answer: bye}
+  bye: {type: hangup}
+""",
+)
 
 
 def served(directory: Path, refer: str) -> Iterator[Emulator]:
     flows = directory / "flows"
     flows.mkdir()
-    (flows / "prompt.yaml").write_text(FLOW)
+    for number, text in enumerate(FLOWS):
+        (flows / f"{number}.yaml").write_text(text)
     tone = signals.make_tone(PROMPT_HZ, 30.0, 8000)
     for place in (directory, flows):
         signals.write_wav(place / "tone.wav", tone, 8000)
@@ -166,3 +182,38 @@ def test_linphone_transfers_its_call(
     assert of_kind(story, "transfer.ended")[0]["status"] == 200
     assert [data["digit"] for data in of_kind(story, "digit")] == ["5"]
     assert call["status"] == "completed"
+
+
+def test_an_agent_hands_the_caller_on(
+    transferring: Emulator, linphonec: str, tmp_path: Path
+) -> None:
+    port = transferring.sip_port
+    known = registrations(transferring)
+
+    async def live() -> list[dict[str, Any]]:
+        async with calling(transferring, AGENT) as caller:
+            await caller.until("transfer.ended", status=200)
+            # The new party hangs up; the caller's flow goes on.
+            return await caller.over()
+
+    with ThreadPoolExecutor(1) as beside:
+        agent = beside.submit(
+            linphone.be_called_and_transfer,
+            linphonec,
+            tmp_path,
+            f"sip:09910000001@127.0.0.1:{port}",
+            user="alice",
+            port=port,
+        )
+        eventually(lambda: registrations(transferring) > known, "Linphone registers")
+        story = asyncio.run(live())
+        agent.result()
+    (ended,) = of_kind(story, "leg.ended")
+    assert ended["by"] == "callee" and ended["status"] == "completed"
+    assert [data["leg"] for data in of_kind(story, "digit")] == [ended["leg"]]
+    assert of_kind(story, "call.ended")[0]["cause"] == "flow-ended"
+
+
+def registrations(running: Emulator) -> int:
+    found: int = running.api.get("/diagnostics").json()["sip"]["registrations"]
+    return found

@@ -60,6 +60,15 @@ def transfer(
     return _converse(program, config, directory, talk, tone_hz=440.0)
 
 
+def be_called_and_transfer(
+    program: str, directory: Path, refer_to: str, *, user: str, port: int
+) -> str:
+    """Register, answer whoever calls, transfer the call, and leave; as ``call``."""
+    talk = [(5.0, f"transfer {refer_to}"), (3.0, "calls")]
+    config = _configure(directory, user, port, "udp")
+    return _converse(program, config, directory, talk, "-a", tone_hz=440.0)
+
+
 def be_called(
     program: str, directory: Path, *, user: str, port: int, transport: str,
     seconds: float, tone_hz: float = 440.0,
