@@ -135,7 +135,8 @@ class NewCall(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     to: str = Field(
-        description="user:<name>, the number of a declared user, or sip:<trunk>."
+        description="user:<name>, the number of a declared user or subscriber, or "
+        "sip:<trunk>."
     )
     flow: str = Field(description="The flow that runs when it is answered.")
     ring_timeout_s: float = Field(60.0, gt=0, le=600)

@@ -194,6 +194,11 @@ class Call:
         self.record("leg.held" if is_held else "leg.resumed")
         self.on_hold(is_held)
 
+    @property
+    def is_on_hold(self) -> bool:
+        """Whether the first party wants to hear nothing now."""
+        return self._seat is not None and self._seat.party.media.is_on_hold
+
     def early_media(self) -> None:
         """The phone that we call sends its own ringing; nobody else is there yet."""
 

@@ -57,6 +57,10 @@ class Caller(Protocol):
     leg: Leg
     on_hold: Callable[[bool], None]
 
+    @property
+    def is_on_hold(self) -> bool:
+        """Whether it wants to hear nothing now."""
+
     def record(
         self,
         kind: str,
@@ -89,6 +93,7 @@ async def talk(
     to_caller = Music(caller.leg, hold_music, "hold")
     to_callee = Music(callee.leg, hold_music, "hold")
     caller.on_hold, callee.on_hold = to_callee.switch, to_caller.switch
+    to_callee.switch(caller.is_on_hold)
     try:
         return await _until_somebody_leaves(callee, caller_gone, limit_s)
     finally:

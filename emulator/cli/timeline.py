@@ -36,7 +36,8 @@ def _say(entry: Mapping[str, Any]) -> str:
     data = dict(entry["data"])
     if entry["kind"].startswith("sip."):
         again = " (again)" if data.get("retransmission") else ""
-        return f"{data['summary']}  {data['remote']}{again}"
+        leg = f"  leg={data['leg']}" if "leg" in data else ""
+        return f"{data['summary']}  {data['remote']}{again}{leg}"
     if entry["kind"] == "note":
         return str(data.get("text") or _pairs(data))
     return _pairs(data)

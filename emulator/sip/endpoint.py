@@ -190,8 +190,9 @@ class SipEndpoint:
 
     @property
     def loopback(self) -> Target:
-        """Where a call to ourselves goes: our first listener, by a local address."""
-        listener = self._listeners[0]
+        """Where a call to ourselves goes: a listener of ours, by a local address."""
+        plain = [heard for heard in self._listeners if heard.transport != "tls"]
+        listener = (plain or self._listeners)[0]
         any_address = ipaddress.ip_address(listener.ip).is_unspecified
         host = "127.0.0.1" if any_address else listener.ip
         return Target(listener.transport, host, listener.port)

@@ -14,6 +14,7 @@ from emulator.cli import signals
 from tests.support.phone import calling
 from tests.support.processes import Emulator, Process, emulator, free_port
 from tests.support.sipp import Peer, of_kind
+from tests.support.trunk_peer import TrunkPeer
 
 # Whole processes, in real time.
 pytestmark = pytest.mark.slow
@@ -36,6 +37,10 @@ trunks:
     sid: trmum1far
     numbers: [{{number: "08044440001", mode: pstn}}]
     destinations: ["127.0.0.1:{far_port}"]
+  - name: early
+    sid: trmum1early
+    numbers: [{{number: "08044440002", mode: pstn}}]
+    destinations: ["{early}"]
 subscribers:
   - {{number: "09910000001", answers_after_s: 0.3, plays: person.wav}}
   - {{number: "09910000002", busy: true}}
@@ -52,13 +57,21 @@ def far_port() -> int:
 
 
 @pytest.fixture(scope="module")
+def early() -> Iterator[TrunkPeer]:
+    """Yield a trunk that sends its own ringing, twice, and is busy then."""
+    with TrunkPeer("udp", [(183, 180, 183, 486)]) as peer:
+        yield peer
+
+
+@pytest.fixture(scope="module")
 def exchange(
-    tmp_path_factory: pytest.TempPathFactory, far_port: int
+    tmp_path_factory: pytest.TempPathFactory, far_port: int, early: TrunkPeer
 ) -> Iterator[Emulator]:
     directory = tmp_path_factory.mktemp("exchange")
     tone = signals.make_tone(PERSON_HZ, 30.0, 8000)
     signals.write_wav(directory / "person.wav", tone, 8000)
-    with emulator(directory, config=CONFIG.format(far_port=far_port)) as running:
+    config = CONFIG.format(far_port=far_port, early=early.destination)
+    with emulator(directory, config=config) as running:
         yield running
 
 
@@ -197,3 +210,17 @@ def test_sipp_calls_sipp_through_us(
     finally:
         far.end()
     assert exchange.finished_call()["status"] == "completed"
+
+
+def test_the_caller_hears_the_callees_own_ringing(exchange: Emulator) -> None:
+    call, story = run_call(exchange, "08044440002")
+    assert (call["status"], [text.split()[0] for text in finals(story)]) == (
+        "busy", ["486"],
+    )  # fmt: skip
+    early = [
+        data["text"]
+        for data in of_kind(story, "sip.sent")
+        if data["summary"].startswith("183") and "leg" not in data
+    ]
+    assert len(early) == 1 and "m=audio" in early[0]
+    assert [data["early"] for data in of_kind(story, "call.bridged")] == [True]

@@ -56,7 +56,6 @@ class _Connecting:
         self._stage = stage
         self._verb = verb
         self._legs: list[DialledLeg] = []
-        self._destinations: dict[str, str] = {}
         self._events = DialEvents(stage, verb)
 
     # Whom to ring.
@@ -71,8 +70,7 @@ class _Connecting:
                 self._note(f"{destination} is not dialled: {error}")
                 continue
             self._legs.append(leg)
-            self._destinations[leg.sid] = destination
-            self._events.watch(leg, destination)
+            self._events.watch(leg)
 
     def _leg_to(self, destination: str) -> DialledLeg:
         stage, verb = self._stage, self._verb
@@ -237,7 +235,7 @@ class _Connecting:
 
     def _outcome(self, leg: DialledLeg) -> LegOutcome:
         return LegOutcome(
-            number=self._destinations[leg.sid],
+            number=leg.to,
             # A leg that has ended has one of these.
             status=cast(LegStatus, leg.status.value),
             talk_s=leg.duration_s,

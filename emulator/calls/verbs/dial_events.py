@@ -7,6 +7,7 @@ Passthru. They are sent one after the other, in order, whatever the server answe
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from emulator.calls.dialled import DialledLeg
 from emulator.calls.verbs.stage import Stage
@@ -25,19 +26,15 @@ class DialEvents:
         if self._url is not None:
             stage.beside.create_task(self._send())
 
-    def watch(self, leg: DialledLeg, destination: str) -> None:
+    def watch(self, leg: DialledLeg) -> None:
         """Tell of each step of a leg."""
-
-        def tell(event: str) -> None:
-            self._tell(event, leg, destination)
-
-        leg.on_step = tell
+        leg.on_step = partial(self._tell, leg)
 
     def finish(self) -> None:
         """Nothing will be told any more."""
         self._waiting.put_nowait(None)
 
-    def _tell(self, event: str, leg: DialledLeg, destination: str) -> None:
+    def _tell(self, leg: DialledLeg, event: str) -> None:
         if self._url is None:
             return
         context = self._stage.context
@@ -47,7 +44,7 @@ class DialEvents:
             "EventType": event,
             "CallFrom": context.from_,
             "CallTo": context.to,
-            "DialWhomNumber": destination,
+            "DialWhomNumber": leg.to,
             "CurrentTime": f"{self._stage.services.clock.utc():%Y-%m-%d %H:%M:%S}",
         }
         if event == "Terminal":
