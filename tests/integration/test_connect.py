@@ -63,6 +63,7 @@ FLOWS = {
     "dynamic": 'url: "${HOOKS}/connect"',
     "desk": 'dial: ["sip:trmum1desk"]',
     "alice": 'dial: ["user:alice"], music_on_hold: none',
+    "secret": 'dial: ["09910000005"], record: {encrypt_dtmf: true}',
     "recorded": 'dial: ["09910000006"], record: {channels: dual, format: mp3_hq}',
 }
 FLOW = """\
@@ -260,6 +261,12 @@ def test_the_keys_of_the_agent_come_through(connecting: Emulator) -> None:
     story = run_call(connecting, "keys")
     pressed = [data["digit"] for data in of_kind(story, "digit") if "leg" in data]
     assert pressed == ["1", "2", "#"]
+
+
+def test_the_keys_of_a_secret_talk_are_on_no_timeline(connecting: Emulator) -> None:
+    story = run_call(connecting, "secret")
+    assert of_kind(story, "call.bridged")
+    assert not {data["digit"] for data in of_kind(story, "digit")} & set("12#")
 
 
 def test_a_dynamic_url_brings_its_own_options(

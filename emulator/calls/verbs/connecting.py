@@ -18,7 +18,7 @@ from emulator.calls.recordings import LegRecording
 from emulator.calls.talking import EndedBy, Music, join, talk
 from emulator.calls.verbs.dial_events import DialEvents
 from emulator.calls.verbs.prompts import Located, locate
-from emulator.calls.verbs.stage import Stage, handler
+from emulator.calls.verbs.stage import Stage, handler, hidden_digits
 from emulator.config.telephone import canonical
 from emulator.flow.ports import (
     Capability,
@@ -168,7 +168,8 @@ class _Connecting:
         join(caller, callee)
         limit_s = self._verb.talk_s
         hold_music: Prompt = {"tone": _TONES["default"]}
-        ended_by = await talk(caller, callee, gone, limit_s, hold_music)
+        with hidden_digits(self._stage.listener, self._verb.record):
+            ended_by = await talk(caller, callee, gone, limit_s, hold_music)
         if recording is not None:
             recording.stop()
         if ended_by == "limit":

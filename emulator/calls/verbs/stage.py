@@ -15,7 +15,7 @@ from emulator.calls.leg import Leg, LegListener
 from emulator.calls.services import CallServices
 from emulator.calls.talking import Caller
 from emulator.flow.context import CallContext
-from emulator.flow.ports import Capability, StreamResult, Verb
+from emulator.flow.ports import Capability, Recording, StreamResult, Verb
 
 V = TypeVar("V", bound=Verb[Any])
 
@@ -122,6 +122,16 @@ class Stage:
         self.last_stream = ""
         self.has_greeted = False
         self.has_recorded = False
+
+
+@contextmanager
+def hidden_digits(listener: FlowListener, wanted: Recording | None) -> Iterator[None]:
+    """Keep keys off the timeline meanwhile, if the recording is to hide them."""
+    listener.hides_digits = wanted is not None and wanted.encrypt_dtmf
+    try:
+        yield
+    finally:
+        listener.hides_digits = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias, cast
 
 from emulator.calls.ending import EndCause
 from emulator.calls.recordings import LegRecording
-from emulator.calls.verbs.stage import Stage, handler
+from emulator.calls.verbs.stage import Stage, handler, hidden_digits
 from emulator.flow.ports import (
     Capability,
     OpenStream,
@@ -34,7 +34,7 @@ async def _open_stream(stage: Stage, verb: OpenStream) -> StreamResult:
     command = _command(stage, verb, two_way=verb.two_way)
     with (
         _no_greeting_disconnect(stage),
-        _hidden_digits(stage, verb.record),
+        hidden_digits(stage.listener, verb.record),
         _recorded(stage, command.stream_sid, verb.record) as recording,
     ):
         ended = await stage.leg.stream(command)
@@ -107,15 +107,6 @@ def _recorded(
         yield recording
     finally:
         recording.stop()
-
-
-@contextmanager
-def _hidden_digits(stage: Stage, wanted: Recording | None) -> Iterator[None]:
-    stage.listener.hides_digits = wanted is not None and wanted.encrypt_dtmf
-    try:
-        yield
-    finally:
-        stage.listener.hides_digits = False
 
 
 @contextmanager
