@@ -144,6 +144,8 @@ class FaultyLink:
         """Return when the socket is gone, as ``BotLink`` does."""
         try:
             await self._link.wait_closed()
+            # What the bot said before it closed is still on the line.
+            await asyncio.sleep(self._last_words_s(self._from_bot))
         finally:
             self._finish()
 
@@ -156,8 +158,7 @@ class FaultyLink:
 
     def close(self) -> None:
         """End the socket, once what is on the line has left or a moment is over."""
-        wait_s = min(self._to_bot.empty_in_s(), LAST_WORDS_S)
-        if wait_s > 0 and not self._is_over:
+        if wait_s := self._last_words_s(self._to_bot):
             self._later(wait_s, self._close_now)
         else:
             self._close_now()
@@ -189,7 +190,14 @@ class FaultyLink:
             self._from_bot.put(message)
 
     def bot_closed(self) -> None:
-        """The bot, or a fault, ended the connection."""
+        """The bot, or a fault, ended the connection; its last words come first."""
+        self._is_mute = True
+        if wait_s := self._last_words_s(self._from_bot):
+            self._later(wait_s, self._bot_gone)
+        else:
+            self._bot_gone()
+
+    def _bot_gone(self) -> None:
         self._finish()
         self._owner.bot_closed()
 
@@ -206,6 +214,7 @@ class FaultyLink:
 
     def _drop(self, fault: Fault) -> None:
         self._acted(fault.kind)
+        self._finish()  # What is on the line is lost with it.
         how = fault.word("how")
         code = int(fault.number("code")) if how == "close" else None
         self._link.break_off(code, reset=how == "rst")
@@ -217,6 +226,10 @@ class FaultyLink:
         self._link.stall(reading=stops != "writing", writing=stops != "reading")
 
     # -- small things
+
+    def _last_words_s(self, line: _Line) -> float:
+        """Return how long to wait for what a line still holds."""
+        return 0.0 if self._is_over else min(line.empty_in_s(), LAST_WORDS_S)
 
     def _of(self, kind: str) -> list[Fault]:
         return [fault for fault in self._faults if fault.kind == kind]
@@ -261,9 +274,11 @@ class _Line:
         return self._damage.held_bytes
 
     def empty_in_s(self) -> float:
-        """Return how long it takes until everything has left."""
+        """Return how long it takes until everything has left; 0 when it has."""
         due_s = self._damage.last_due_s()
-        return 0.0 if due_s is None else due_s - self._clock.monotonic_s() + _MARGIN_S
+        if due_s is None:
+            return 0.0
+        return max(0.0, due_s - self._clock.monotonic_s()) + _MARGIN_S
 
     def put(self, message: bytes | Binary) -> None:
         """Take a message; binary ones are ignored anyway and pass at once."""

@@ -263,6 +263,26 @@ def test_latency_delays_both_directions_and_keeps_the_order() -> None:
     play(scenario)
 
 
+def test_a_bots_last_words_come_before_its_close_however_late() -> None:
+    async def scenario() -> None:
+        bot = Bot()
+        asked = fault("latency", delay_ms=150, direction="from_bot")
+        async with bot_server(bot.talk) as url:
+            client, sink = make_stream(url, faults=(asked,))
+            client.start()
+            await until(lambda: bot.socket)
+            assert bot.socket is not None
+            await bot.say("mark", mark={"name": "goodbye"})
+            await bot.socket.close(4001, "done")
+            client.send_audio(bytes(320))  # Nobody hears it any more.
+            assert sink.marks == []
+            outcome = await finish(sink)
+        assert sink.marks == ["goodbye"]
+        assert (outcome.close_code, outcome.closed_first) == (4001, "bot")
+
+    play(scenario)
+
+
 # -- the messages
 
 
