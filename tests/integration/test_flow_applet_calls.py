@@ -90,6 +90,15 @@ applets:
   tell: {type: passthru, url: "${WEBHOOKS}/tell", on_ok: bye, on_other: bye}
   bye: {type: hangup}
 """,
+    "connect_url": one(
+        '{type: connect, url: "${WEBHOOKS}/whom?k=v", '
+        'fallback_url: "${WEBHOOKS}/else", after_conversation: talked, '
+        "no_answer: missed, not_dialled: nobody}",
+        "talked", "missed", "nobody"),
+    "connect_numbers": one(
+        '{type: connect, numbers_url: "${WEBHOOKS}/numbers", '
+        "after_conversation: talked, no_answer: missed, not_dialled: nobody}",
+        "talked", "missed", "nobody"),
     "blank": one('{type: voicebot, url: "${ECHO_BOT}/a b", next: bye}'),
     "endless": """\
 start: again
@@ -106,7 +115,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlowWorld]:
     for name, seconds in (("short", SHORT_S), ("long", LONG_S)):
         path = directory / "flows" / f"{name}.wav"
         signals.write_wav(path, [0] * int(8000 * seconds), 8000)
-    settings = "webhooks: {max_audio_bytes: 20000}\n"
+    settings = """\
+webhooks: {max_audio_bytes: 20000}
+subscribers:
+  - {number: "09910000001", answers_after_s: 0.1, hangs_up_after_s: 0.5}
+  - {number: "09910000002", busy: true}
+"""
     with flow_world(directory, FLOWS, settings=settings) as started:
         yield started
 
@@ -400,6 +414,91 @@ def test_messages_wait_in_the_outbox(world: FlowWorld) -> None:
         "sms",
         "email",
     ]
+
+
+# --- connect by URLs ---------------------------------------------------------------
+
+AGENT, BUSY = "09910000001", "09910000002"
+
+
+def whom(*numbers: str, **more: Any) -> Reply:
+    body = json.dumps({"destination": {"numbers": numbers}, **more})
+    return Reply(200, "application/json; charset=utf-8", body)
+
+
+@pytest.mark.parametrize(
+    ("reply", "exit_"),
+    [
+        (whom(AGENT), "after_conversation"),
+        (whom(BUSY, AGENT), "after_conversation"),
+        (whom(BUSY), "no_answer"),
+        (whom(), "not_dialled"),
+    ],
+    ids=["agent", "hunt", "busy", "empty"],
+)
+def test_a_connect_url_names_whom_to_ring(
+    world: FlowWorld, reply: Reply, exit_: str
+) -> None:
+    world.webhooks.on("/whom", reply)
+    assert world.call("connect_url").way[0] == f"it {exit_}"
+    (asked,) = world.webhooks.asked("/whom")
+    assert asked.headers["exotel-version"] == "1.0"
+    assert asked.query.startswith("k=v&CallSid=")
+    assert not world.webhooks.asked("/else")
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (Reply(500), "500"),
+        (Reply(302, headers={"Location": "/else"}), "302"),
+        (Reply(200, "text/plain", "{}"), "text/plain"),
+        (Reply(200, "application/json", "{"), "no valid JSON"),
+        (Reply(200, "application/json", "[]"), "must be"),
+        (Reply(200, "application/json", '{"destination": 7}'), "destination"),
+        (whom(AGENT, max_ringing_duration="soon"), "max_ringing_duration"),
+        (whom(AGENT, record="maybe"), "record"),
+        (Reply(200, "application/json", " " * 10_000_000), "too long a body"),
+        (Reply(drops=True), "Server disconnected"),
+        (Reply(delay_s=60), "no answer within 5 s"),
+    ],
+    ids=[
+        "500", "302", "text", "broken", "list", "number", "word", "flag", "huge",
+        "drops", "slow",
+    ],
+)  # fmt: skip
+def test_without_a_usable_answer_the_fallback_is_asked_and_then_nobody_is_rung(
+    world: FlowWorld, reply: Reply, said: str
+) -> None:
+    world.webhooks.on("/whom", reply)
+    phone = world.call("connect_url")
+    assert phone.way[0] == "it not_dialled"
+    assert said in why(phone) and "404" in why(phone)
+    assert len(world.webhooks.asked("/else")) == 1
+
+
+def test_the_fallback_may_name_somebody(world: FlowWorld) -> None:
+    world.webhooks.on("/whom", Reply(503))
+    world.webhooks.on("/else", whom(AGENT))
+    assert world.call("connect_url").way[0] == "it after_conversation"
+
+
+@pytest.mark.parametrize(
+    ("reply", "exit_"),
+    [
+        (Reply(200, "text/plain", f"{BUSY}, {AGENT}\n"), "after_conversation"),
+        (Reply(200, "text/plain", ""), "not_dialled"),
+        (Reply(200, "text/plain", "nobody"), "not_dialled"),
+        (Reply(200, "text/html", AGENT), "not_dialled"),
+        (Reply(404, "text/plain", AGENT), "not_dialled"),
+    ],
+    ids=["two", "empty", "word", "html", "404"],
+)
+def test_a_list_of_numbers_is_rung_in_its_order(
+    world: FlowWorld, reply: Reply, exit_: str
+) -> None:
+    world.webhooks.on("/numbers", reply)
+    assert world.call("connect_numbers").way[0] == f"it {exit_}"
 
 
 # --- voicebot by a dynamic URL -----------------------------------------------------

@@ -88,6 +88,13 @@ applets:
   tell: {TELL.replace("NEXT", "bye")}
   bye: {{type: hangup}}
 """,
+    "dynamic": """\
+start: greet
+applets:
+  greet: {type: greeting, url: "${WEBHOOKS}/say", next: ask}
+  ask: {type: passthru, url: "${WEBHOOKS}/tell", on_other: bye}
+  bye: {type: hangup}
+""",
     "blank": """\
 start: bot
 applets:
@@ -126,7 +133,7 @@ passthru:
    disconnected_by_vocab: caller, empty_exit: hangup, after_hangup: never}
 quirks:
   {no_greeting_disconnect: true, no_greeting_disconnect_s: 0.7, epoch_end_time: false,
-   blank_in_url_hangs_up: false}
+   blank_in_url_hangs_up: false, head_before_get: false, strict_content_type: false}
 """
     with flow_world(directory, prepare(directory), settings=settings) as started:
         yield started
@@ -328,3 +335,16 @@ def test_no_passthru_follows_a_caller_who_left_when_the_setting_says_so(
 
     odd.call("left", talk)
     assert not odd.webhooks.asked("/tell")
+
+
+def test_each_quirk_of_greetings_and_of_an_empty_exit_can_be_switched_off(
+    odd: FlowWorld,
+) -> None:
+    odd.webhooks.forget()
+    odd.webhooks.on("/say", Reply(200, "text/html; charset=utf-8", "..."))
+    odd.webhooks.on("/tell", Reply(200))
+    phone = odd.call("dynamic")
+    assert [asked.method for asked in odd.webhooks.asked("/say")] == ["GET"]
+    assert phone.way == ["greet next", "ask on_ok"]
+    assert phone.events("prompt.started")
+    assert phone.events("call.ended")[0]["by"] == "platform"
