@@ -298,6 +298,7 @@ class Engine:
         self._heal(leg)
         del self._legs[leg.leg_id]
         leg.audience.close_taps()
+        self._recordings.stop_all(leg)
         leg.reports.close()
         for sock in leg.ports:
             del self._readers[sock.fileno()]

@@ -6,8 +6,6 @@ lead; the two are cut to stretches of one length, each in its place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from emulator.media.g711 import BYTES_PER_MS, PCMU, Buffer, Law, peak
 from emulator.worker.leg import Leg
 from emulator.worker.recording_file import Stretch
@@ -27,13 +25,11 @@ class RecordingTap:
 
     Args:
         hide_digits: Whether a key that is down (RFC 4733) silences the peer.
-        on_closed: Called when the leg is gone.
     """
 
-    def __init__(self, hide_digits: bool, leg: Leg, on_closed: Callable[[], None]):
+    def __init__(self, hide_digits: bool, leg: Leg) -> None:
         self._hide_digits = hide_digits
         self._leg = leg
-        self._on_closed = on_closed
         self._law: Law = PCMU
         self._peer = bytearray()
         self._ours = bytearray()
@@ -69,8 +65,7 @@ class RecordingTap:
             self._filled_bytes += len(frame)
 
     def closed(self) -> None:
-        """Nothing more comes."""
-        self._on_closed()
+        """Nothing more comes; whoever removes the leg ends its recordings."""
 
     def take(self) -> list[Stretch]:
         """Return what is there of both sides."""

@@ -140,9 +140,7 @@ class Recordings:
             )
             self._around.report(refused)
             return
-        tap = RecordingTap(
-            command.hide_digits, leg, on_closed=lambda: self._end(recording_id)
-        )
+        tap = RecordingTap(command.hide_digits, leg)
         leg.audience.tap(tap)
         file = RecordingFile(command)
         self._recordings[recording_id] = _Recording(command, leg, tap, file)
@@ -151,7 +149,13 @@ class Recordings:
         """End a recording; one that is not there has been reported."""
         if recording := self._recordings.get(recording_id):
             recording.leg.audience.untap(recording.tap)
-            self._end(recording_id, STOP_LIMIT_S)
+            self._end(recording, STOP_LIMIT_S)
+
+    def stop_all(self, leg: Leg) -> None:
+        """End the recordings of a leg that goes; its call does not wait long."""
+        for recording in list(self._recordings.values()):
+            if recording.leg is leg:
+                self._end(recording, REMOVAL_LIMIT_S)
 
     def check(self, now_s: float) -> None:
         """Hand over what was gathered; called once a second."""
@@ -172,12 +176,13 @@ class Recordings:
         if recording.gathered_bytes >= recording.max_bytes:
             self.stop(recording.command.recording_id)
 
-    def _end(self, recording_id: str, limit_s: float = REMOVAL_LIMIT_S) -> None:
+    def _end(self, recording: _Recording, limit_s: float) -> None:
         """Gather no more; the writer has so long for the rest."""
-        recording = self._recordings.get(recording_id)
-        if recording is None or recording.ends_by_s is not None:
+        ends_by_s = self._around.clock.monotonic_s() + limit_s
+        if recording.ends_by_s is not None:
+            recording.ends_by_s = min(recording.ends_by_s, ends_by_s)
             return
-        recording.ends_by_s = self._around.clock.monotonic_s() + limit_s
+        recording.ends_by_s = ends_by_s
         recording.tap.complete()
         recording.gather()
         self._hand_over()
@@ -203,18 +208,25 @@ class Recordings:
         if isinstance(errors, Exception):
             errors = [f"{type(errors).__name__}: {errors}"] * len(work)
         for (recording, job), error in zip(work, errors, strict=True):
-            if error is not None or job.is_last:
+            if error is not None or job.is_last or not self._is_known(recording):
                 self._finish(recording, error)
         if any(r.ends_by_s is not None for r in self._recordings.values()):
             self._hand_over()
 
     def _finish(self, recording: _Recording, error: str | None) -> None:
-        """Report a recording, unless that is done."""
-        if self._recordings.pop(recording.command.recording_id, None) is None:
+        """Report a recording, unless that is done; close what the writer left open."""
+        if not any(other is recording for other, _ in self._at_work):
+            recording.file.close()
+        if not self._is_known(recording):
             return
+        del self._recordings[recording.command.recording_id]
         recording.leg.audience.untap(recording.tap)
         self._around.report(recording.outcome(error))
         self._on_ended(recording.leg)
+
+    def _is_known(self, recording: _Recording) -> bool:
+        """Tell whether it is not reported yet; another may have its id by now."""
+        return self._recordings.get(recording.command.recording_id) is recording
 
     def _note(self, recording: _Recording, text: str) -> None:
         now_s = self._around.clock.monotonic_s()

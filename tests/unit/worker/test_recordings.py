@@ -241,6 +241,44 @@ def test_a_disk_that_hangs_does_not_keep_the_leg(rig: Rig, tmp_path: Path) -> No
     assert len(rig.of(RecordingEnded)) == 1
 
 
+def test_a_leg_that_goes_does_not_wait_for_a_recording_that_was_stopped(
+    rig: Rig, tmp_path: Path
+) -> None:
+    peer = rig.talking_leg()
+    record(rig, tmp_path / "r.wav")
+    rig.background.is_holding = True
+    rig.run_talking(peer, [PEER] * 100)
+    rig.engine.handle(StopRecording("L1", "R1"))
+    rig.run_talking(peer, [PEER] * 100)
+    assert rig.of(RecordingEnded) == []
+    rig.engine.handle(RemoveLeg("L1"))
+    rig.run(2000)
+    assert len(rig.of(LegRemoved)) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads /proc of Linux")
+def test_a_file_that_was_given_up_is_closed_and_its_name_is_free(
+    rig: Rig, tmp_path: Path
+) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    peer = rig.talking_leg()
+    sockets = set(os.listdir("/proc/self/fd")) - before
+    record(rig, tmp_path / "r.wav")
+    rig.run_talking(peer, [PEER] * 60)
+    rig.background.is_holding = True
+    rig.run_talking(peer, [PEER] * 60)
+    rig.engine.handle(StopRecording("L1", "R1"))
+    rig.run(40_000)
+    assert "the disk did not take" in (ended(rig).error or "")
+    record(rig, tmp_path / "r.wav")
+    rig.background.is_holding = False
+    rig.background.release()
+    rig.run_talking(peer, [PEER] * 60)
+    rig.engine.handle(StopRecording("L1", "R1"))
+    assert rig.of(RecordingEnded)[1].error is None
+    assert set(os.listdir("/proc/self/fd")) - before == sockets
+
+
 def test_a_writer_that_hangs_for_real_costs_audio_and_nothing_else(
     rig: Rig, tmp_path: Path
 ) -> None:
