@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 from emulator.media.g711 import BYTES_PER_MS, Buffer, Law, peak, transcode
 
-# More than this never waits; the oldest goes.
+# More than this, or than three long packets, never waits; the oldest goes.
 LIMIT_MS = 120
+# The longest packet that a peer may have agreed on; a longer stretch is no packet.
+_MAX_PACKET_BYTES = 60 * BYTES_PER_MS
 # As much may lie in the queue after every slot: it hides jitter.
 HOLD_MS = 20
 # The least that lay there in this time was never needed.
@@ -80,8 +82,8 @@ class Inlet:
         """Take the next stretch of the voice, of any length."""
         source, target = self._source, self._target
         self._queue += audio if source is target else transcode(audio, source, target)
-        self._packet_bytes = len(audio)
-        surplus = len(self._queue) - LIMIT_MS * BYTES_PER_MS
+        packet_bytes = self._packet_bytes = min(len(audio), _MAX_PACKET_BYTES)
+        surplus = len(self._queue) - max(LIMIT_MS * BYTES_PER_MS, 3 * packet_bytes)
         if surplus > 0:
             self._drop(surplus)
 
