@@ -93,9 +93,9 @@ PURE_ROOMS: dict[str, set[str]] = {
     "media": set(),
 }
 PURE_MODULES = {
-    "calls.custom_headers", "calls.door", "calls.early", "calls.ending",
+    "calls.causes", "calls.custom_headers", "calls.door", "calls.early", "calls.ending",
     "calls.journal", "calls.rates", "calls.status", "calls.text",
-    "calls.timeline", "worker.messages", "worker.placement",
+    "calls.timeline", "calls.trunks", "worker.messages", "worker.placement",
 }  # fmt: skip
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal, Protocol, TypeAlias
 
 from emulator.calls.dialled import DialledLeg
 from emulator.calls.leg import Leg, Prompt
 from emulator.events import JsonValue
 
+HOLD_MUSIC: Prompt = {"tone": "music-on-hold"}
 EndedBy: TypeAlias = Literal["caller", "callee", "limit"]
 
 
@@ -17,21 +18,27 @@ class Music:
     """What somebody who waits hears, over and over.
 
     Args:
-        prompt: None: nothing.
+        find: Returns what it is, or None for silence; a URL takes its time.
     """
 
-    def __init__(self, leg: Leg, prompt: Prompt | None, name: str) -> None:
+    def __init__(
+        self, leg: Leg, find: Callable[[], Awaitable[Prompt | None]], name: str
+    ) -> None:
         self._leg = leg
-        self._prompt = prompt
+        self._find = find
         self._said: dict[str, JsonValue] = {"music": name}
-        self._task: asyncio.Task[object] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Play until ``stop``."""
-        if self._prompt is None or self._task is not None:
-            return
-        prompt: Prompt = {**self._prompt, "loop": True}
-        self._task = asyncio.create_task(self._leg.play(self._said, **prompt))
+        if self._task is None:
+            self._task = asyncio.create_task(self._play())
+
+    async def _play(self) -> None:
+        found = await self._find()
+        if found is not None:
+            prompt: Prompt = {**found, "loop": True}
+            await self._leg.play(self._said, **prompt)
 
     def switch(self, is_on: bool) -> None:
         """Start or stop."""
@@ -84,14 +91,13 @@ async def talk(
     callee: DialledLeg,
     caller_gone: asyncio.Event,
     limit_s: float | None = None,
-    hold_music: Prompt | None = None,
 ) -> EndedBy:
     """Let two parties talk; return who ended it. The callee's leg is still to close.
 
-    Who is put on hold hears ``hold_music``.
+    Who is put on hold hears music.
     """
-    to_caller = Music(caller.leg, hold_music, "hold")
-    to_callee = Music(callee.leg, hold_music, "hold")
+    to_caller = Music(caller.leg, _hold_music, "hold")
+    to_callee = Music(callee.leg, _hold_music, "hold")
     caller.on_hold, callee.on_hold = to_callee.switch, to_caller.switch
     to_callee.switch(caller.is_on_hold)
     try:
@@ -116,6 +122,10 @@ async def _until_somebody_leaves(
     finally:
         gone.cancel()
         left.cancel()
+
+
+async def _hold_music() -> Prompt:
+    return HOLD_MUSIC
 
 
 def _nothing(_: bool) -> None:

@@ -12,14 +12,12 @@ from typing import Protocol
 from emulator.calls.dialled import DialledLeg
 from emulator.calls.ending import EndCause, Ending
 from emulator.calls.incoming import IncomingParty
-from emulator.calls.leg import Prompt
 from emulator.calls.status import CallStatus
 from emulator.calls.talking import Caller, join, talk
 
 # What the caller is told; a callee's own status wins where it says more.
 _STATUSES = {CallStatus.BUSY: 486, CallStatus.NO_ANSWER: 480}
 _UNREACHABLE = 503
-HOLD_MUSIC: Prompt = {"tone": "music-on-hold"}
 
 
 class TerminatedCall(Caller, Protocol):
@@ -59,7 +57,7 @@ class Terminating:
         await self._caller.answer()
         self._call.answered()
         join(self._call, self._callee)
-        await talk(self._call, self._callee, self._call.gone, hold_music=HOLD_MUSIC)
+        await talk(self._call, self._callee, self._call.gone)
         self._end_as_callee()
 
     def _ring(self) -> None:

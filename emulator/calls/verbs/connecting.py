@@ -15,7 +15,7 @@ from emulator.calls.dialled import DialledLeg
 from emulator.calls.ending import EndCause, Ending
 from emulator.calls.leg import Leg, Prompt
 from emulator.calls.recordings import LegRecording
-from emulator.calls.talking import EndedBy, Music, join, talk
+from emulator.calls.talking import HOLD_MUSIC, EndedBy, Music, join, talk
 from emulator.calls.verbs.dial_events import DialEvents
 from emulator.calls.verbs.prompts import Located, locate
 from emulator.calls.verbs.stage import Stage, handler, hidden_digits
@@ -30,7 +30,10 @@ from emulator.flow.ports import (
 
 LegStatus = Literal["completed", "busy", "no-answer", "failed", "canceled"]
 
-_TONES = {"default": "music-on-hold", "operator_tone": "operator_tone"}
+_MUSIC: dict[str, Prompt] = {
+    "default": HOLD_MUSIC,
+    "operator_tone": {"tone": "operator_tone"},
+}
 
 
 async def _dial(stage: Stage, verb: Dial) -> DialResult:
@@ -98,12 +101,13 @@ class _Connecting:
 
     async def run(self) -> DialResult:
         """Ring, and talk if somebody answers."""
-        if not self._legs:
-            return DialResult(())
-        music = Music(self._stage.leg, await self._music(), "ringing")
+        music = Music(self._stage.leg, self._music, "ringing")
+        talked = None
         try:
-            winner = await self._ring(music)
-            talked = await self._talk_to(winner, music) if winner else None
+            if self._legs:
+                music.start()
+                winner = await self._ring()
+                talked = await self._talk_to(winner, music) if winner else None
         finally:
             music.stop()
             await self._close(*self._end_of_call())
@@ -113,17 +117,15 @@ class _Connecting:
     async def _music(self) -> Prompt | None:
         wanted = self._verb.music_on_hold
         if isinstance(wanted, str):
-            tone = _TONES.get(wanted)
-            return {"tone": tone} if tone else None
+            return _MUSIC.get(wanted)
         located = await locate(self._stage, wanted)
         if isinstance(located, Located):
             return located.prompt
         self._note(f"no music on hold, the default instead: {located}")
-        return {"tone": _TONES["default"]}
+        return HOLD_MUSIC
 
-    async def _ring(self, music: Music) -> DialledLeg | None:
+    async def _ring(self) -> DialledLeg | None:
         """Ring all; return who answers first. The others are given up."""
-        music.start()
         gone = asyncio.create_task(self._stage.caller_gone.wait())
         ringing = {asyncio.create_task(leg.ring()): leg for leg in self._legs}
         try:
@@ -152,6 +154,7 @@ class _Connecting:
                 leg = ringing.pop(task)
                 if not task.cancelled() and task.result():
                     return leg
+                leg.begin_close(*self._end_of_call())
         return None
 
     # Talking.
@@ -167,9 +170,8 @@ class _Connecting:
         caller, gone = self._stage.dialler, self._stage.caller_gone
         join(caller, callee)
         limit_s = self._verb.talk_s
-        hold_music: Prompt = {"tone": _TONES["default"]}
         with hidden_digits(self._stage.listener, self._verb.record):
-            ended_by = await talk(caller, callee, gone, limit_s, hold_music)
+            ended_by = await talk(caller, callee, gone, limit_s)
         if recording is not None:
             recording.stop()
         if ended_by == "limit":
