@@ -396,7 +396,8 @@ def test_many_connected_calls_leave_nothing(
     done = run(
         sipp, "-sn", "uac", f"127.0.0.1:{connecting.sip_port}",
         "-s", number_of("agent"), "-m", "200", "-r", "20", "-d", "4000",
-        "-i", "127.0.0.1", "-nostdin", cwd=tmp_path, deadline_s=120,
+        "-i", "127.0.0.1", "-nostdin", "-rtp_echo", "-mi", "127.0.0.1",
+        "-mp", str(free_port(socket.SOCK_DGRAM)), cwd=tmp_path, deadline_s=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:]
     eventually(lambda: not any(left().values()), f"nothing is left of {left()}")
