@@ -177,7 +177,8 @@ class Engine:
             for leg in self._wheel[self._slot]:
                 leg.send_slot(now_s)
             self._slot = (self._slot + 1) % WHEEL_SLOTS
-        self.read(now_s, min(ticks, MAX_PASSES))
+        # One pass is enough for the packets of 20 ms, of which a leg has one.
+        self.read(now_s, min(1 + ticks // STALL_TICKS, MAX_PASSES))
         for path in self._impaired.values():
             path.release(self._buffer, self._view, now_s)
         if self._backlog:

@@ -171,7 +171,7 @@ class Joint:
             return
         if self._caller is not None:
             self._caller.push(audio)
-        elif not self._heard and len(audio) == self._chunk_bytes:
+        elif len(audio) == self._chunk_bytes and not self._heard:
             self._ship(audio)
         else:
             self._collect(audio)

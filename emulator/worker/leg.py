@@ -197,7 +197,9 @@ class Leg:
         except OSError as error:
             self.socket.failed(error)
             return
-        if length:
+        if self._is_direct and 0 < length < MAX_DATAGRAM_BYTES:
+            self._hear(buffer, view, length, now_s, now_s)
+        elif length:
             self.take(buffer, view, length, now_s)
 
     def take(
@@ -301,6 +303,7 @@ class Leg:
         self._receiver.update(media.payload_type, event_type)
         self._security.use(media.srtp)
         self._arrivals.update(media.payload_type)
+        self._is_direct = media.receive and self._arrivals.is_direct
         self._quiet_frame = self.law.quiet(self.ptime_ms * BYTES_PER_MS)
         if media is _UNKNOWN:
             return
