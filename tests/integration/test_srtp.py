@@ -16,8 +16,8 @@ from tests.support import tshark
 from tests.support.processes import Emulator, Process, echo_bot, emulator, run
 from tests.support.sipp import of_kind
 
-# Whole processes, in real time.
-pytestmark = pytest.mark.slow
+# Whole processes, in real time, and tshark reads slowly.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 # A loud µ-law code, and its sample value.
 CODE = 0x15
@@ -107,8 +107,13 @@ def test_an_outsider_sees_no_clear_audio(running: Emulator, workplace: Path) -> 
                 cwd=workplace,
             )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
+        story = running.timeline(running.finished_call()["sid"])
+        (started,) = of_kind(story, "media.started")
         rows = tshark.fields(
-            file, "rtp.p_type == 0", "rtp.payload", rtp_ports="10000-39999"
+            file,
+            f"rtp.p_type == 0 && udp.port == {started['rtp_port']}",
+            "rtp.payload",
+            rtp_ports="10000-39999",
         )
         seen[is_secure] = [row[0] for row in rows]
     spoken_hex = f"{CODE:02x}" * 8
