@@ -66,6 +66,7 @@ class Party(ABC):
     Attributes:
         bye_cause: What it means when the party hangs up.
         tasks: What still goes on at its end; whoever lets it go waits for them.
+        kept_end: The party's own end, as long as it is kept back.
     """
 
     def __init__(self, leg: Leg, listener: PartyListener, bye_cause: EndCause) -> None:
@@ -76,7 +77,7 @@ class Party(ABC):
         self._is_held = False
         self._keeps_end = False
         self._has_left = False
-        self._kept_end: tuple[EndCause, str] | None = None
+        self.kept_end: Ending | None = None
 
     @property
     @abstractmethod
@@ -114,8 +115,8 @@ class Party(ABC):
     def tell_end(self) -> None:
         """Nobody took its place: what was kept back counts."""
         self._keeps_end = False
-        if self._kept_end is not None:
-            self._listener.end(*self._kept_end)
+        if self.kept_end is not None:
+            self._listener.end(self.kept_end.kind, self.kept_end.text)
 
     def leave(self) -> None:
         """Somebody else has the leg: what this party still does is no news."""
@@ -124,8 +125,8 @@ class Party(ABC):
     def _end(self, kind: EndCause, text: str) -> None:
         if not self._keeps_end:
             self._listener.end(kind, text)
-        elif self._kept_end is None:
-            self._kept_end = (kind, text)
+        elif self.kept_end is None:
+            self.kept_end = Ending(kind, text)
 
     def _take(self, event: SessionEvent, session: CallSession) -> None:
         match event:

@@ -38,6 +38,11 @@ class Seat:
         self._followers: dict[asyncio.Task[object], Party] = {}
         self._beside: set[asyncio.Task[object]] = set()
 
+    @property
+    def takers(self) -> int:
+        """How many have been rung to take the seat."""
+        return len(self._parties) - 1
+
     def follow(self) -> None:
         """Begin to act on the party's signalling."""
         party = self.party

@@ -40,8 +40,11 @@ from emulator.sip.session import CallSession
 RING_S = 60.0
 # A phone hangs up by itself once it has read that its transfer succeeded.
 FAREWELL_S = 2.0
+# Of one leg: a phone that loops must not fill the memory.
+MAX_TRANSFERS = 20
 # What the transferring phone is told when the callee gave no status of its own.
 _UNREACHABLE = 503
+_UNUSABLE = 488
 _NO_ANSWER = 408
 
 
@@ -86,6 +89,8 @@ class Transfer:
             return "transfer by the flow, with Connect (sip.refer is refuse)"
         if party is not self._seat.party:
             return "the leg has been transferred already"
+        if self._seat.takers >= MAX_TRANSFERS:
+            return f"{MAX_TRANSFERS} transfers of one leg have been tried"
         if "replaces=" in event.refer_to.lower():
             return "Replaces (RFC 3891) is not served: transfer without consultation"
         return None
@@ -99,12 +104,16 @@ class Transfer:
         # A phone may hang up as soon as it has its 202 (RFC 5589 §6.1).
         old.keep_end()
         new = self._new_party(route, old, session)
-        if await new.establish():
+        if not await new.establish():
+            self._failed(session, _status(new.failure), _text(new.failure))
+            old.tell_end()
+        elif (unusable := new.kept_end) is not None:
+            new.hang_up(unusable)
+            self._failed(session, _UNUSABLE, unusable.text)
+            old.tell_end()
+        else:
             self._succeeded(new, session, route)
             await self._part_from(old)
-            return
-        self._failed(session, _status(new.failure), _text(new.failure))
-        old.tell_end()
 
     def _route(self, refer_to: str) -> Route:
         settings, phone = self._services.settings, self._services.phone
