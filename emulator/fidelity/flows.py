@@ -125,6 +125,16 @@ ROWS = (
         differs="The manual names the four events and nothing else.",
     ),
     Row(
+        "User-Agent of webhooks is exotel-emulator",
+        "assumed", "streaming spec §1.5", "calls/webhooks.py",
+        "webhooks.user_agent", "The platform's own is not known.",
+    ),
+    Row(
+        "A file over 10 MB behind an audio URL is not played",
+        "assumed", "streaming spec §4.1", "calls/verbs/prompts.py",
+        "webhooks.max_audio_bytes", "Uploads are limited to 2 MB.",
+    ),
+    Row(
         "SMS and email are not sent; the outbox keeps them",
         "not imitated", "streaming spec §4.10", "calls/verbs/messages.py",
     ),

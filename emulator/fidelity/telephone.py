@@ -123,6 +123,10 @@ ROWS = (
         "0 s here, and the file is there while the talk lasts.",
     ),
     Row(
+        "A call without RTP for 30 s is ended",
+        "assumed", "design", "calls/call.py", "sip.rtp_timeout_s",
+    ),
+    Row(
         "Encrypted recordings and the region where they are kept",
         "not imitated", "streaming spec §6", "worker/messages.py",
         differs="No interface is described.",
