@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, TypedDict, TypeVar, Unpack
 
@@ -48,6 +48,7 @@ R = TypeVar("R", PlayEnded, StreamEnded, LegRemoved)
 THROTTLED = "Streaming_call_throttled"
 # The parameters of the fault ``rtp`` that are none of the damage.
 _DIRECTION = "direction"
+_WAYS = ("from_caller", "to_caller")
 
 
 class Prompt(TypedDict, total=False):
@@ -144,9 +145,8 @@ class Leg:
         port = await self._workers.add_leg(self.leg_id, self._call_sid, media)
         self._rtp_port = port
         self._listener.record("media.started", {"rtp_port": port, **_describe(media)})
-        for fault in self.faults:
-            if fault.layer is Layer.RTP:
-                self._workers.send(_impair(self.leg_id, fault))
+        if faults := [f for f in self.faults if f.layer is Layer.RTP]:
+            self._workers.send(_impair(self.leg_id, faults))
         return port
 
     @property
@@ -383,17 +383,18 @@ def _lost_recording(recording_id: str, reason: str) -> RecordingEnded:
     return RecordingEnded("", recording_id, "", 0, 0, reason)
 
 
-def _impair(leg_id: str, fault: Fault) -> Impair:
-    damage = {
-        name: fault.number(name) for name in fault.parameters if name != _DIRECTION
-    }
-    direction = fault.word(_DIRECTION)
-    return Impair(
-        leg_id,
-        fault.seed,
-        inbound=None if direction == "to_caller" else damage,
-        outbound=None if direction == "from_caller" else damage,
-    )
+def _impair(leg_id: str, faults: Sequence[Fault]) -> Impair:
+    """Return the damage of both directions; of several to one the last counts."""
+    damage: dict[str, Mapping[str, float]] = {}
+    for fault in faults:
+        numbers = {
+            name: fault.number(name) for name in fault.parameters if name != _DIRECTION
+        }
+        asked = fault.word(_DIRECTION)
+        for way in _WAYS if asked == "both" else (asked,):
+            damage[way] = numbers
+    inbound, outbound = map(damage.get, _WAYS)
+    return Impair(leg_id, faults[0].seed, inbound, outbound)
 
 
 def _resolve(future: asyncio.Future[R] | None, report: R) -> None:

@@ -360,6 +360,9 @@ class Engine:
     def _heal(self, leg: Leg) -> None:
         if path := self._impaired.pop(leg.leg_id, None):
             path.heal()
+            now_s = self._around.clock.monotonic_s()
+            told = {"fault": "rtp", **path.counts()}
+            self._around.report(Happened(leg.leg_id, "fault.acted", now_s, told))
             self._readers[leg.ports.rtp.fileno()] = leg.read
 
     def _inject_digit(self, command: InjectDigit) -> None:

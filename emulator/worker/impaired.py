@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from emulator.clock import Clock
+from emulator.events import JsonValue
 from emulator.ids import IdSource
 from emulator.rtp.impairment import Damage, Impairment
 from emulator.worker.leg import Leg
@@ -44,6 +45,19 @@ class ImpairedPath:
     def heal(self) -> None:
         """Let packets pass as they come; those that are held are lost."""
         self._leg.transmit = self._leg.socket.send
+
+    def counts(self) -> dict[str, JsonValue]:
+        """Return what was done to the packets of each damaged direction."""
+        ways = {"from_caller": self._inbound, "to_caller": self._outbound}
+        return {
+            way: {
+                "lost": done.lost,
+                "duplicated": done.duplicated,
+                "reordered": done.reordered,
+            }
+            for way, done in ways.items()
+            if done is not None
+        }
 
     def _transmit(self, packet: bytes) -> None:
         assert self._outbound is not None

@@ -115,12 +115,25 @@ def test_rtp_is_lost_in_the_direction_that_was_asked_for(
     put(faulty, {"kind": "rtp", "direction": direction, "loss": 0.5}, seed=3)
     story = call(faulty, workplace, "--seconds", "3")
     assert of(story, "fault.chosen")[0]["loss"] == 0.5
+    (acted,) = of(story, "fault.acted")
+    assert acted.keys() == {"fault", direction}
+    assert acted[direction]["lost"] > 20
     (stats,) = of(story, "media.stats")
-    received = stats["received"]
-    if direction == "from_caller":
-        assert received["lost"] > 20
-    else:
-        assert received["lost"] == 0
+    assert (stats["received"]["lost"] > 20) is (direction == "from_caller")
+
+
+def test_each_direction_of_rtp_may_have_its_own_damage(
+    faulty: Emulator, workplace: Path
+) -> None:
+    put(
+        faulty,
+        {"kind": "rtp", "direction": "from_caller", "loss": 0.5},
+        {"kind": "rtp", "direction": "to_caller", "duplicate": 0.5},
+    )
+    (acted,) = of(call(faulty, workplace), "fault.acted")
+    assert acted["from_caller"]["lost"] > 20
+    assert acted["to_caller"]["duplicated"] > 20
+    assert acted["from_caller"]["duplicated"] == acted["to_caller"]["lost"] == 0
 
 
 TOLD = """\

@@ -31,6 +31,10 @@ def test_outbound_loss_is_seen_by_the_peer_until_it_is_healed() -> None:
         rig.engine.handle(Impair("L1"))
         rig.run(2000)
         assert len(peer.receive()) == 100
+        (told,) = rig.happened("fault.acted")
+        assert told.keys() == {"fault", "to_caller"}
+        counts = told["to_caller"]
+        assert isinstance(counts, dict) and 30 <= int(counts["lost"]) <= 70
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.01, 0.03, 0.05])
