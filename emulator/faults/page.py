@@ -44,8 +44,8 @@ clears them.
 | `calls` | at most so many calls, then the rule is spent |
 
 A call shows its faults on its timeline: `fault.chosen` when it begins, `fault.acted`
-when one first does something and, with its count, at the end of the stream or, for `rtp`, of
-the call.
+when one first does something and, with its count, at the end of the stream; for `rtp`
+at the end of the call.
 """
 
 _TITLES = {
