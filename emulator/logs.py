@@ -16,12 +16,6 @@ from datetime import UTC, datetime
 call_sid_context: ContextVar[str | None] = ContextVar("call_sid", default=None)
 
 
-class _ContextFilter(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.call_sid = call_sid_context.get()
-        return True
-
-
 class _ConsoleFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
@@ -42,7 +36,7 @@ class _ConsoleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
-        sid = getattr(record, "call_sid", None)
+        sid = call_sid_context.get()
         return f"{line} [call {sid}]" if sid else line
 
 
@@ -54,7 +48,7 @@ class _JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if sid := getattr(record, "call_sid", None):
+        if sid := call_sid_context.get():
             entry["call_sid"] = sid
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
@@ -70,7 +64,6 @@ def set_up_logging(level: str, form: str) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if form == "json" else _ConsoleFormatter())
-    handler.addFilter(_ContextFilter())
     # Nothing shows where a record was made, and by which thread: not to look saves a
     # third of its cost.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

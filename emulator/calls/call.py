@@ -29,7 +29,6 @@ from emulator.calls.dialing import Attempt, Identity, Route
 from emulator.calls.dialled import DialledLeg
 from emulator.calls.door import Admitted, Refused
 from emulator.calls.ending import EndCause, Ending
-from emulator.calls.flow_facts import flow_options
 from emulator.calls.flowing import FlowDriver
 from emulator.calls.incoming import IncomingParty
 from emulator.calls.leg import Leg
@@ -383,7 +382,7 @@ class Call:
         self._services.captures.begin(self.leg, self.sid)
 
     async def _run_flow(self, flow: Flow, sip_parameters: Mapping[str, str]) -> None:
-        options = flow_options(self._services.settings)
+        options = self._services.flow_options
         context = self._context(sip_parameters)
         run = FlowRun(flow, context, options, self._find_flow)
         # What a flow leaves running ends with its leg, or with its own deadline.

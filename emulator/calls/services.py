@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from emulator.calls.audio_urls import AudioUrls
 from emulator.calls.captures import Captures
 from emulator.calls.dialing import Phone
+from emulator.calls.flow_facts import flow_options
 from emulator.calls.leg import Workers
 from emulator.calls.outbox import Outbox
 from emulator.calls.recordings import Recordings
@@ -18,6 +20,7 @@ from emulator.calls.webhooks import Webhooks
 from emulator.clock import Clock
 from emulator.config import Settings
 from emulator.faults import FaultBook
+from emulator.flow.context import FlowOptions
 from emulator.ids import IdSource
 
 
@@ -71,3 +74,8 @@ class CallServices:
     webhooks: Webhooks
     audio_urls: AudioUrls
     outbox: Outbox
+
+    @cached_property
+    def flow_options(self) -> FlowOptions:
+        """The engine's knobs, the same for every call."""
+        return flow_options(self.settings)

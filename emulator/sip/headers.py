@@ -138,6 +138,9 @@ class Headers:
 
     def get(self, name: str) -> str | None:
         """Return the first value of ``name``, or None."""
+        if self._index is None and name in _KEYS:
+            # Of a message of ours one field or two are read: no index for that.
+            return next((value for known, value in self._items if known == name), None)
         values = self.by_name().get(lookup_key(name))
         return values[0] if values else None
 

@@ -25,17 +25,10 @@ OPTIONS = (
 pytestmark = pytest.mark.slow
 
 
-def diagnose(running: Emulator) -> dict[str, Any]:
-    answer = running.api.get("/diagnostics")
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
 def test_a_call_is_counted_in_every_room_and_then_forgotten(
     at_once: Emulator, workplace: Path
 ) -> None:
-    quiet = diagnose(at_once)
+    quiet = at_once.diagnostics()
     caller = Process(
         sys.executable, "-m", "emulator", "call", "08010000001", "--seconds", "30",
         "--target", f"127.0.0.1:{at_once.sip_port}", "--api", "http://127.0.0.1:9",
@@ -44,7 +37,7 @@ def test_a_call_is_counted_in_every_room_and_then_forgotten(
     try:
 
         def with_stream() -> dict[str, Any] | None:
-            now = diagnose(at_once)
+            now = at_once.diagnostics()
             return now if now["workers"][0]["streams"] else None
 
         up = eventually(with_stream, "a stream is open")
@@ -63,7 +56,7 @@ def test_a_call_is_counted_in_every_room_and_then_forgotten(
 
     def what_is_left() -> dict[str, int]:
         """What a call holds and its lingering transactions do not."""
-        now = diagnose(at_once)
+        now = at_once.diagnostics()
         return {
             "calls": now["calls"]["active"],
             "sessions": now["sip"]["sessions"],
@@ -79,7 +72,7 @@ def test_a_call_is_counted_in_every_room_and_then_forgotten(
 
 
 def test_every_process_is_named_with_its_memory(at_once: Emulator) -> None:
-    found = diagnose(at_once)
+    found = at_once.diagnostics()
     assert found["control"]["pid"] == at_once.process.pid
     pids = [worker["process"]["pid"] for worker in found["workers"]]
     assert pids == at_once.worker_pids()
@@ -91,12 +84,12 @@ def test_every_process_is_named_with_its_memory(at_once: Emulator) -> None:
 
 
 def test_a_request_outside_calls_waits_as_an_early_trace(at_once: Emulator) -> None:
-    before = diagnose(at_once)["calls"]["early_traces"]
+    before = at_once.diagnostics()["calls"]["early_traces"]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
         phone.settimeout(5)
         phone.sendto(OPTIONS, ("127.0.0.1", at_once.sip_port))
         assert phone.recv(4096).startswith(b"SIP/2.0 200")
-    assert diagnose(at_once)["calls"]["early_traces"] == before + 2
+    assert at_once.diagnostics()["calls"]["early_traces"] == before + 2
 
 
 def test_the_route_is_guarded_and_described(tmp_path: Path) -> None:

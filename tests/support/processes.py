@@ -158,6 +158,13 @@ class Emulator:
         found: list[dict[str, Any]] = self.api.get("/calls").json()["calls"]
         return found
 
+    def diagnostics(self) -> dict[str, Any]:
+        """Return what is open now."""
+        answer = self.api.get("/diagnostics")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
     def timeline(self, sid: str) -> list[dict[str, Any]]:
         """Return the whole timeline of a call."""
         entries: list[dict[str, Any]] = self.api.get(f"/calls/{sid}/timeline").json()[
