@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run demo test test-fast style types clean
+.PHONY: run demo test test-fast style types bench bench-full clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -40,9 +40,18 @@ style: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
+# Some six minutes: is anything far from its goal?
 bench: $(VENV)/.dev
-	$(BIN)/python bench/one_call.py
+	$(BIN)/python bench/one_call.py --runs 1
+	$(BIN)/python bench/sip.py --runs 1 --rates 200 --soak 1000
 	$(BIN)/python -m bench.media --quick
+	$(BIN)/python -m bench.stall
+
+# Over an hour, on a machine that does nothing else: the figures to quote.
+bench-full: $(VENV)/.dev
+	$(BIN)/python bench/one_call.py
+	$(BIN)/python bench/sip.py --save sip
+	$(BIN)/python -m bench.media --out bench/results/media.json
 	$(BIN)/python -m bench.stall
 
 clean:

@@ -221,6 +221,11 @@ class SipEndpoint:
         """
         return self._agent.bindings(user, self._clock.monotonic_s())
 
+    @property
+    def is_quiet(self) -> bool:
+        """True when no call is up and none lingers."""
+        return not self._timers and not self._mailboxes
+
     def counts(self) -> Mapping[str, int]:
         """Return what is open: all zero once everything has ended and lingered."""
         return {

@@ -9,6 +9,8 @@ from tests.support.processes import Emulator
 
 # Transactions linger for 64*T1 = 32 s (RFC 3261 §17), and then up to a grain longer.
 LINGER_S = 32.5
+# The emulator gives memory back once all is quiet, and looks for that every 5 s.
+TIDY_S = 6.0
 # For a machine that is busy with other things.
 PATIENCE_S = 20.0
 
@@ -50,7 +52,8 @@ def until_closed(running: Emulator, quiet: Diagnosis) -> Diagnosis:
     while True:
         now = running.diagnostics()
         if not any(left_open(now, quiet).values()) or time.monotonic() > end_s:
-            return now
+            time.sleep(TIDY_S)
+            return running.diagnostics()
         time.sleep(1.0)
 
 

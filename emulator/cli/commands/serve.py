@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -16,14 +15,12 @@ from pathlib import Path
 
 import uvloop
 
+from emulator.cli import tidying
 from emulator.errors import ExitStatus
 from emulator.events import JsonValue
 from emulator.service import ServeOptions, Service
 
 BOT_PORTS = (5001, 5002)
-# Container objects made and not freed before the youngest generation is looked at.
-GC_THRESHOLD = 20_000
-IDLE_CHECK_S = 5.0
 
 
 def run(
@@ -71,14 +68,10 @@ async def _serve(service: Service, with_bots: bool) -> ExitStatus:
         loop.add_signal_handler(number, stopping.set)
     if not await _started(service, stopping):
         return ExitStatus.OK
-    # What is loaded stays: later collections need not look at it. Calls free what they
-    # take without the collector, which at its default pace is 9 % of a call's cost.
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
-    gc.enable()
+    tidying.prepare()
     _announce(service)
     bots = await _start_bots() if with_bots else []
-    tidying = asyncio.create_task(_collect_when_idle(service))
+    tidier = asyncio.create_task(tidying.tidy_when_idle(service), name="tidying")
     try:
         await stopping.wait()
         print("stopping: ending calls", file=sys.stderr)
@@ -87,7 +80,7 @@ async def _serve(service: Service, with_bots: bool) -> ExitStatus:
             loop.remove_signal_handler(number)
         cut = await service.stop()
     finally:
-        tidying.cancel()
+        tidier.cancel()
         for bot in bots:
             bot.terminate()
             await bot.wait()
@@ -108,20 +101,6 @@ async def _started(service: Service, stopping: asyncio.Event) -> bool:
         return False
     await start
     return True
-
-
-async def _collect_when_idle(service: Service) -> None:
-    """Collect garbage between calls, where a pause harms nobody.
-
-    With the high threshold, cycles that calls leave (a task and its exception) would
-    else wait for many further calls.
-    """
-    seen = 0
-    while True:
-        await asyncio.sleep(IDLE_CHECK_S)
-        if service.calls.active == 0 and service.calls.taken != seen:
-            seen = service.calls.taken
-            gc.collect()
 
 
 async def _start_bots() -> list[asyncio.subprocess.Process]:
