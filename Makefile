@@ -47,7 +47,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m bench.media --quick
 	$(BIN)/python -m bench.stall
 
-# Over an hour, on a machine that does nothing else: the figures to quote.
+# Some forty minutes on a machine that does nothing else: the figures to quote.
 bench-full: $(VENV)/.dev
 	$(BIN)/python bench/one_call.py
 	$(BIN)/python bench/sip.py --save sip
