@@ -60,7 +60,8 @@ class EventMailbox:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._events: deque[SessionEvent] = deque()
+        # A handful at most, and a deque is dear when it is empty.
+        self._events: list[SessionEvent] = []
         self._arrived = asyncio.Event()
 
     def put(self, event: SessionEvent) -> None:
@@ -79,7 +80,7 @@ class EventMailbox:
             await self._arrived.wait()
         if isinstance(self._events[0], SessionEnded):
             return self._events[0]
-        return self._events.popleft()
+        return self._events.pop(0)
 
 
 class SipEndpoint:
