@@ -51,7 +51,7 @@ bench: $(VENV)/.dev
 bench-full: $(VENV)/.dev
 	$(BIN)/python bench/one_call.py
 	$(BIN)/python bench/sip.py --save sip
-	$(BIN)/python -m bench.media --out bench/results/media.json
+	$(BIN)/python -m bench.media --save
 	$(BIN)/python -m bench.stall
 
 clean:
