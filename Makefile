@@ -46,6 +46,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python bench/sip.py --runs 1 --rates 200 --soak 1000
 	$(BIN)/python -m bench.media --quick
 	$(BIN)/python -m bench.stall
+	$(BIN)/python -m bench.handover --calls 100
 
 # Some forty minutes on a machine that does nothing else: the figures to quote.
 bench-full: $(VENV)/.dev

@@ -119,15 +119,14 @@ class DialledLeg:
     @property
     def cause(self) -> Cause:
         """Why it is over, in the words of the platform's webhooks."""
-        if self._party.failure is not None:
-            return self._party.failure.cause
         if self.was_answered:
             return Cause.NORMAL_CLEARING
         if self.ending is not None and self.ending.kind is EndCause.ANSWERED_ELSEWHERE:
             return Cause.NON_SELECTED_USER_CLEARING
         if self.status is CallStatus.CANCELED:
             return Cause.ORIGINATOR_CANCEL
-        return Cause.NORMAL_TEMPORARY_FAILURE
+        failure = self._party.failure
+        return failure.cause if failure else Cause.NORMAL_TEMPORARY_FAILURE
 
     # Life.
 
