@@ -60,6 +60,29 @@ class SecurePeer:
         return plain
 
 
+def test_packets_are_put_in_order_once_they_are_known_to_be_the_peers() -> None:
+    with Rig(jitter_buffer_ms=60) as rig:
+        peer = secure_leg(rig)
+        bot = rig.open_bot()
+        for letter in b"abcd":
+            peer.peer.number += 1
+            packet = RtpPacket(
+                0, peer.peer.number, 160 * peer.peer.number, 7, bytes([letter]) * 160
+            )
+            peer.sent.append(peer.sealer.seal(pack_packet(packet)))
+        peer.peer.send()  # Plain: a forger does not disturb the order.
+        for n in (1, 3, 2, 4):
+            peer.peer.send_bytes(peer.sent[n])
+            rig.run(20)
+        rig.run(100)
+        letters = [PCMU.encode(pcm)[:1] for pcm in bot.audio]
+        assert [letter for letter in letters if letter in b"abcd"] == [
+            b"a", b"b", b"c", b"d",
+        ]  # fmt: skip
+        received = rig.stats()["received"]
+        assert (received["reordered"], received["srtp_forged"]) == (1, 1)
+
+
 def secure_leg(rig: Rig) -> SecurePeer:
     peer = SecurePeer(rig.add_leg(media=media(srtp=keys())))
     rig.engine.handle(StartLeg("L1"))
