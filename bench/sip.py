@@ -31,12 +31,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.record import machine, save
+from bench.machine import facts
 from emulator.sip.message import parse_message
 from tests.support.footprint import footprint
 from tests.support.open_things import left_open, own_bytes, until_closed
 from tests.support.processes import Emulator, emulator, run
 
+RESULTS = Path(__file__).parent / "results"
 SECONDS = 10
 SOAK_RATE_PER_S = 200
 # As many at once as ever later, so that only what is not given back counts.
@@ -192,6 +193,16 @@ def table(rows: list[dict[str, Any]], invite_us: float) -> str:
     return "\n".join([*lines, f"a plain INVITE is parsed in {invite_us:.1f} µs"])
 
 
+def save(name: str, result: dict[str, Any], shown: str) -> Path:
+    """Write JSON, and the table with the machine's facts; return the first."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    about = "\n".join(f"- {key}: {value}" for key, value in result["machine"].items())
+    path.with_suffix(".md").write_text(f"{about}\n\n```text\n{shown}\n```\n")
+    return path
+
+
 def _plan(arguments: argparse.Namespace) -> list[list[tuple[str, int, int]]]:
     """Return the runs of each kind."""
     kinds = [
@@ -216,7 +227,7 @@ def main() -> None:
     sipp = shutil.which("sipp")
     if sipp is None:
         sys.exit("sipp is not installed (apt-get install sip-tester)")
-    facts, invite_us = machine(), parse_us()
+    about, invite_us = facts(), parse_us()
     kinds = _plan(arguments)
     with tempfile.TemporaryDirectory() as directory:
         done = measure(Path(directory), sipp, [one for kind in kinds for one in kind])
@@ -225,7 +236,7 @@ def main() -> None:
     rows = [summary(kind) for kind in loads]
     shown = table(rows, invite_us)
     result = {
-        "machine": facts,
+        "machine": about,
         "parse_invite_us": round(invite_us, 2),
         "rows": rows,
         "loads": [asdict(one) for kind in loads for one in kind],
