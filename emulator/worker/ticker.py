@@ -101,7 +101,8 @@ class Ticker:
         wanted = self._ticked.tick(ticks, time.monotonic())
         if wanted != 1 or self._step != 1:
             self._timer.arm(self._due_s + wanted * TICK_S if wanted else 0)
-            self._watch(wanted > 1)
+        # Also after ``start`` has shortened the step while the sockets were watched.
+        self._watch(wanted > 1)
         self._step = wanted
         if not wanted:
             self._is_running = False

@@ -135,3 +135,28 @@ def test_it_can_start_again_after_it_has_stopped() -> None:
 
     asyncio.run(main())
     assert len(work.ticks) == 2
+
+
+def test_sockets_are_watched_no_more_once_every_tick_is_wanted() -> None:
+    """Also when it was ``start`` that brought the next tick forward."""
+
+    async def main() -> int:
+        work = Work(200, 1, 1, 1, 0)
+        idle, ticked = asyncio.Event(), asyncio.Event()
+        work.on_tick = ticked.set
+        ticker = Ticker(work, on_idle=idle.set)
+        ticker.start()
+        await ticked.wait()
+        ticked.clear()
+        ticker.start()
+        await ticked.wait()
+        reads = work.reads
+        work.theirs.send(b"x")
+        async with asyncio.timeout(5):
+            await idle.wait()
+        ticker.close()
+        work.ours.close()
+        work.theirs.close()
+        return work.reads - reads
+
+    assert asyncio.run(main()) == 0
