@@ -90,7 +90,8 @@ def test_a_flow_that_a_number_needs_cannot_be_taken_away(
     )
     answer = world.running.api.post("/flows/reload")
     assert answer.status_code == 422
-    assert "'last'" in answer.json()["error"]["message"]
+    problems = answer.json()["problems"]
+    assert any("wants flow 'last'" in problem for problem in problems)
 
 
 def test_flows_can_be_listed(world: FlowWorld) -> None:
