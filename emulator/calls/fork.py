@@ -16,6 +16,7 @@ from emulator.calls.causes import (
 from emulator.calls.dialing import Attempt
 from emulator.calls.media import CallMedia
 from emulator.calls.text import printable
+from emulator.sip.auth import MAX_CHALLENGES, calls_nonce_stale
 from emulator.sip.events import (
     Answered,
     Provisional,
@@ -81,22 +82,35 @@ class Fork:
         match event:
             case Provisional(status=status, sdp=sdp):
                 self._on_progress(self, status, sdp)
-            case Rejected(status=status, reason_phrase=phrase):
-                return Failure(
-                    result_of_status(status),
-                    cause_of_status(status),
-                    printable(f"refused with {status} {phrase}{self._hint(status)}"),
-                    status,
-                    may_try_next(status),
-                )
+            case Rejected():
+                return self._refused(event)
             case SessionEnded(cause=cause, detail=detail):
                 return self._ended(cause, detail)
             case _:
                 pass  # Nothing else can happen before an answer.
         return None
 
-    def _hint(self, status: int) -> str:
+    def _refused(self, event: Rejected) -> Failure:
+        status = event.status
+        hint = self._hint(event)
+        return Failure(
+            result_of_status(status),
+            cause_of_status(status),
+            printable(f"refused with {status} {event.reason_phrase}{hint}"),
+            status,
+            may_try_next(status) or self._never_content(event),
+        )
+
+    def _never_content(self, event: Rejected) -> bool:
+        """Its digest check is broken: it asks for a newer nonce again and again."""
+        is_answered = self.attempt.credentials is not None
+        return is_answered and calls_nonce_stale(event.response)
+
+    def _hint(self, event: Rejected) -> str:
         """Name the setting when a refusal is about us, not about the callee."""
+        status = event.status
+        if self._never_content(event):
+            return f": it called {MAX_CHALLENGES} nonces of its own stale in a row"
         if status in {401, 407}:
             had = "takes no" if self.attempt.credentials else "wants"
             return f": it {had} credentials of ours (trunks[].destination_credentials)"

@@ -22,7 +22,7 @@ from emulator.media.capture import Capture
 from emulator.sdp.description import format_description, parse_description
 from emulator.sdp.negotiation import LocalAudio, make_offer, read_answer
 from emulator.sip.address import Transport
-from emulator.sip.auth import Credentials
+from emulator.sip.auth import Credentials, calls_nonce_stale
 from emulator.sip.endpoint import SipEndpoint
 from emulator.sip.errors import RequestFailed
 from emulator.sip.events import (
@@ -33,6 +33,7 @@ from emulator.sip.events import (
     SessionEnded,
     SessionEvent,
 )
+from emulator.sip.message import Response
 from emulator.sip.options import SipOptions
 from emulator.sip.session import (
     CallSession,
@@ -211,7 +212,9 @@ class Caller:
             self._outcome.status = ExitStatus.INTERNAL
             return False
         if not response.is_success:
-            self._outcome.failure = f"REGISTER: {response.summary}"
+            self._outcome.failure = (
+                f"REGISTER: {response.summary}{_digest_hint(response)}"
+            )
             self._outcome.status = ExitStatus.USAGE
         return response.is_success
 
@@ -326,7 +329,7 @@ class Caller:
             event.response.headers.all("Warning") + event.response.headers.all("Reason")
         )
         self._outcome.failure = f"{event.status} {event.reason_phrase}" + (
-            f": {why}" if why else ""
+            f": {why}" if why else _digest_hint(event.response)
         )
         is_ours = event.status in WRONG_CALL
         self._outcome.status = ExitStatus.USAGE if is_ours else ExitStatus.INTERNAL
@@ -405,6 +408,11 @@ def bind_address(uri: str) -> str:
         return "127.0.0.1" if ipaddress.ip_address(host).is_loopback else "0.0.0.0"
     except ValueError:
         return "0.0.0.0"
+
+
+def _digest_hint(response: Response) -> str:
+    is_stale = response.status in {401, 407} and calls_nonce_stale(response)
+    return ": its challenge says stale=true again and again" if is_stale else ""
 
 
 def _refuse(invite: IncomingInvite) -> None:

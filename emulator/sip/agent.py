@@ -47,6 +47,7 @@ from emulator.sip.transactions import (
     TransactionEnded,
     TransactionFailed,
     TransactionLayer,
+    client_id,
     invite_id_of_cancel,
     server_id,
 )
@@ -238,7 +239,10 @@ class UserAgent:
                 case Respond(key, response):
                     out += self._carry(self._layer.respond(key, response))
                 case StartRequest(sender, request, target):
-                    out += self._start_request(sender, request, target)
+                    if self._is_full(request):
+                        pending.extend(self._not_started(sender, request))
+                    else:
+                        out += self._start_request(sender, request, target)
                 case DialogChanged(changed):
                     self._index_dialogs(changed)
                 case _:
@@ -405,6 +409,19 @@ class UserAgent:
         if user is not None:
             self._users[key] = user
         return self._carry(outcomes)
+
+    def _not_started(
+        self, user: TransactionUser | None, request: Request
+    ) -> Iterable[Effect]:
+        """Tell a request's sender that there is no room for its transaction."""
+        if user is None:
+            return ()
+        most = self._options.limits.max_transactions
+        reason = (
+            f"too many SIP requests at once (sip.limits.max_transactions is {most})"
+        )
+        key = client_id(request.via.branch or "", request.method)
+        return user.transaction_failed(key, reason, timed_out=False)
 
     def _index_dialogs(self, session: InviteSession) -> None:
         self._unindex_dialogs(session.serial)

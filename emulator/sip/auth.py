@@ -27,6 +27,9 @@ NONCE_LIFETIME_S: Final = 3_600.0
 # Nonces in use: one per registered phone or calling trunk.
 MAX_USED_NONCES: Final = 10_000
 _MAX_FIELDS: Final = 32
+# Answered until one answer is taken: the first, and two whose nonce was stale. More is
+# a server that never will be content, and would have us ask without end.
+MAX_CHALLENGES: Final = 3
 _FIELD = re.compile(r'\s*([A-Za-z0-9-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]*)\s*(?:,|\Z)')
 
 
@@ -96,24 +99,28 @@ class DigestClient:
         self._challenge: dict[str, str] | None = None
         self._header = "Authorization"
         self._nonce_count = 0
+        self._challenges_in_a_row = 0
 
     def accept(self, response: Response) -> bool:
         """Take the challenge of a 401 or 407; False when trying again is pointless.
 
-        It is so when the same credentials were refused before without ``stale``, or
-        when no algorithm is ours.
+        It is so when the same credentials were refused before without ``stale``, when
+        no algorithm is ours, and after ``MAX_CHALLENGES`` in a row.
         """
-        is_proxy = response.status == 407
-        name = "Proxy-Authenticate" if is_proxy else "WWW-Authenticate"
-        challenge = _first_usable(response.headers.all(name))
-        if challenge is None:
+        challenge = _challenge_of(response)
+        if challenge is None or self._challenges_in_a_row >= MAX_CHALLENGES:
             return False
-        is_stale = challenge.get("stale", "").lower() == "true"
-        if self._challenge is not None and not is_stale:
+        if self._challenge is not None and not _is_stale(challenge):
             return False
+        self._challenges_in_a_row += 1
         self._challenge, self._nonce_count = challenge, 0
+        is_proxy = response.status == 407
         self._header = "Proxy-Authorization" if is_proxy else "Authorization"
         return True
+
+    def satisfied(self) -> None:
+        """A request was taken: the next challenge is the first of a new row."""
+        self._challenges_in_a_row = 0
 
     def headers(self, method: str, uri: str) -> list[tuple[str, str]]:
         """Return the header that answers the challenge; none without a challenge."""
@@ -134,6 +141,22 @@ class DigestClient:
             algorithm, user, realm, self._credentials.password, method, fields
         )
         return [(self._header, _format_authorization(user, challenge, fields))]
+
+
+def calls_nonce_stale(response: Response) -> bool:
+    """Say whether a response wants the same credentials with a newer nonce."""
+    challenge = _challenge_of(response)
+    return challenge is not None and _is_stale(challenge)
+
+
+def _challenge_of(response: Response) -> dict[str, str] | None:
+    is_proxy = response.status == 407
+    name = "Proxy-Authenticate" if is_proxy else "WWW-Authenticate"
+    return _first_usable(response.headers.all(name))
+
+
+def _is_stale(challenge: dict[str, str]) -> bool:
+    return challenge.get("stale", "").lower() == "true"
 
 
 def _first_usable(values: Iterable[str]) -> dict[str, str] | None:

@@ -263,6 +263,8 @@ class UacSession(InviteSession):
 
     def _take_answer(self, dialog: Dialog, response: Response) -> list[Effect]:
         was_cancelling = self.state is SessionState.CANCELLING
+        if self._digest is not None:
+            self._digest.satisfied()
         self._dialog = dialog
         self._learn_abilities(response)
         self._interval = interval_of_response(response)

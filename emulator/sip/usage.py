@@ -170,9 +170,13 @@ class DialogUsage(ABC):
     # --- credentials ---
 
     def _accepts_challenge(self, response: Response) -> bool:
-        is_challenge = response.status in {401, 407}
         digest = self._digest
-        return is_challenge and digest is not None and digest.accept(response)
+        if digest is None:
+            return False
+        if response.status in {401, 407}:
+            return digest.accept(response)
+        digest.satisfied()
+        return False
 
     def _credentials(self, method: str, uri: str) -> HeaderList:
         return self._digest.headers(method, uri) if self._digest is not None else ()

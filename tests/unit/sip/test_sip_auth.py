@@ -161,6 +161,22 @@ def test_a_client_gives_up_when_its_credentials_were_refused() -> None:
     assert answering.accept(challenge(stale))
 
 
+STALE_AGAIN = 'Digest realm="r", nonce="n", qop="auth", stale=true'
+
+
+def test_a_client_gives_up_when_every_nonce_is_called_stale() -> None:
+    answering = client()
+    taken = [answering.accept(challenge(STALE_AGAIN)) for _ in range(5)]
+    assert taken == [True, True, True, False, False]
+
+
+def test_a_nonce_that_has_aged_is_renewed_in_every_hour() -> None:
+    answering = client()
+    for _ in range(24):
+        assert answering.accept(challenge(STALE_AGAIN))
+        answering.satisfied()
+
+
 def test_a_client_takes_the_first_challenge_that_it_understands() -> None:
     answering = client()
     assert not answering.accept(challenge("Bearer x"))
