@@ -15,7 +15,9 @@ from fastapi.responses import StreamingResponse
 from emulator.api.errors import ApiError
 
 _CHUNK_BYTES = 1 << 16
-_RANGE = re.compile(r"bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*", re.ASCII | re.IGNORECASE)
+_RANGE = re.compile(
+    r"bytes\s*+=\s*+(\d*+)\s*+-\s*+(\d*+)\s*+", re.ASCII | re.IGNORECASE
+)
 
 
 class Source(Protocol):

@@ -15,16 +15,14 @@ MAX_TEXT_CHARS = 4096
 MAX_WIRE_BYTES = 4 * MAX_TEXT_CHARS + 4
 
 _SECRET_HEADER = re.compile(
-    r"^((?:proxy-)?authorization\s*:).*$", re.IGNORECASE | re.MULTILINE
+    r"^((?:proxy-)?authorization[ \t]*+:).*$", re.IGNORECASE | re.MULTILINE
 )
 # RFC 4568 and the older k=: whoever has the key can listen.
 _SECRET_SDP = re.compile(
     r"^(a=crypto:(?:\d{1,9}[ \t]+[A-Z0-9_]{1,32}(?=[ \t]))?|a=key-mgmt:|k=).*$",
     re.IGNORECASE | re.MULTILINE,
-)
-
-
-_FOLD = re.compile(r"[ \t]*\n[ \t]+")
+)  # From where white space begins, lest a long run of it cost the square of its length.
+_FOLD = re.compile(r"(?<![ \t])[ \t]*+(?:\n[ \t]++)++")
 
 
 def sip_event(trace: SipTrace, leg: str | None = None) -> Event:

@@ -30,7 +30,10 @@ _MAX_FIELDS: Final = 32
 # Answered until one answer is taken: the first, and two whose nonce was stale. More is
 # a server that never will be content, and would have us ask without end.
 MAX_CHALLENGES: Final = 3
-_FIELD = re.compile(r'\s*([A-Za-z0-9-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]*)\s*(?:,|\Z)')
+# Possessive: see ``uri._NAME_ADDR``.
+_FIELD = re.compile(
+    r"""\s*+([A-Za-z0-9-]++)\s*+=\s*+("(?:[^"\\]|\\.)*+"|[^\s,"]*+)\s*+(?:,|\Z)"""
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.I)
+_BOUNDARY = re.compile(r'boundary\s*+=\s*+(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.I)
 _PART_TYPE = re.compile(rb"^content-type[ \t]*:[ \t]*([^\s;]+)", re.I | re.M)
 # A request with SDP and, say, ISUP or a location has two or three parts.
 MAX_PARTS: Final = 16

@@ -18,7 +18,7 @@ MAX_DURATION_MS = 10_000
 _BY_NUMBER = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}
 _KEYS = frozenset("0123456789*#ABCD")
 _TYPES = ("application/dtmf-relay", "application/dtmf")
-_FIELD = re.compile(r"\s*(\w+)\s*=\s*(\S+)\s*")
+_FIELD = re.compile(r"\s*+(\w++)\s*+=\s*+(\S++)\s*+")
 
 
 @dataclass(frozen=True)

@@ -34,12 +34,15 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _COMMON_NAME_ADDR = re.compile(
     r"""(?:"([^"\\]*)"[ ]?)?<(sips?:[^<>\s]+)>(?:;tag=([^\s;",<>=]+))?"""
 )
+# Every quantifier takes all it can and gives nothing back (``*+``, ``++``): what peers
+# send would else cost the square or the cube of its length to refuse.
 _NAME_ADDR = re.compile(
-    r"""\s*(?:"((?:[^"\\]|\\.)*)"\s*|([^"<]*?)\s*)<\s*([^<>\s]*)\s*>\s*(.*)""",
+    r"""\s*+(?:"((?:[^"\\]|\\.)*+)"\s*+|([^"<]*+))<\s*+([^<>\s]*+)\s*+>\s*+(.*)""",
     re.DOTALL,
 )
 _PARAM = re.compile(
-    r"""\s*([^\s=;"<>,]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^\s;"]*)\s*)?(?:;|\Z)"""
+    r"""\s*+([^\s=;"<>,]++)\s*+"""
+    r"""(?:=\s*+("(?:[^"\\]|\\.)*+"|[^\s;"]*+)\s*+)?(?:;|\Z)"""
 )
 _ODD_IN_PARAMS = re.compile(r"[\s\"<>,]")
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
@@ -209,7 +212,7 @@ def parse_name_addr(text: str) -> NameAddr:
     found = _NAME_ADDR.fullmatch(text) if "<" in text else None
     if found is not None:
         quoted, plain, uri, rest = found.groups()
-        name = plain if quoted is None else unquote_pairs(quoted)
+        name = plain.rstrip() if quoted is None else unquote_pairs(quoted)
     else:
         uri, semicolon, rest = text.strip().partition(";")
         uri, rest, name = uri.rstrip(), semicolon + rest, ""
