@@ -244,7 +244,7 @@ class StreamOptions:
     close_delay_ms: int = _knob(
         15,
         "From stop to the end of the socket.",
-        "verified", "streaming spec §2.10", unit="ms", minimum=0, maximum=10_000,
+        "verified", "streaming spec §2.10", unit="ms", minimum=0, maximum=1000,
     )  # fmt: skip
     caller_hangup_status: Literal["completed", "cancelled"] = _knob(
         "completed",

@@ -54,8 +54,6 @@ from emulator.sip.session import CallSession, IncomingInvite
 
 logger = logging.getLogger("emulator.calls")
 
-# The worker answers within milliseconds; after so long it is as good as dead.
-LEG_REMOVAL_DEADLINE_S = 2.0
 # What a flow may still do after its caller has gone, beside waiting for one Passthru.
 AFTERMATH_DEADLINE_S = 30.0
 # A flow may dial for ever; the API shows the last ones.
@@ -419,7 +417,7 @@ class Call:
         assert self.ending is not None
         if self._answered_s is None:
             conversation.cancel()
-        stats = await self.leg.remove("callended", LEG_REMOVAL_DEADLINE_S)
+        stats = await self.leg.remove("callended")
         seat.hang_up(self.ending)
         if stats:
             self.record("media.stats", stats)

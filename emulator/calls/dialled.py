@@ -21,9 +21,6 @@ from emulator.events import JsonValue
 from emulator.sip.events import ReferReceived
 from emulator.sip.session import CallSession
 
-# The worker answers within milliseconds; after so long it is as good as dead.
-LEG_REMOVAL_DEADLINE_S = 2.0
-
 
 class CallOfLeg(Protocol):
     """The call that a dialled leg is part of."""
@@ -175,7 +172,7 @@ class DialledLeg:
     async def _close(self) -> None:
         assert self.ending is not None
         self._seat.hang_up(self.ending)
-        stats = await self.leg.remove("callended", LEG_REMOVAL_DEADLINE_S)
+        stats = await self.leg.remove("callended")
         if stats:
             self.record("media.stats", stats)
         await self._seat.settle()

@@ -46,6 +46,9 @@ from emulator.worker.messages import (
 R = TypeVar("R", PlayEnded, StreamEnded, LegRemoved)
 
 THROTTLED = "Streaming_call_throttled"
+# For a leg to end with its streams: ``stop`` leaves, ``stream.close_delay_ms`` later
+# the socket ends, and the bot has a moment for its own end. Who answers later is lost.
+REMOVAL_DEADLINE_S = 5.0
 # The parameters of the fault ``rtp`` that are none of the damage.
 _DIRECTION = "direction"
 _WAYS = ("from_caller", "to_caller")
@@ -127,6 +130,7 @@ class Leg:
         self._rtp_port: int | None = None
         self._next_play = 0
         self._said: Mapping[str, JsonValue] = {}
+        self._lost_streams: set[str] = set()
 
     @property
     def listener(self) -> LegListener:
@@ -258,16 +262,14 @@ class Leg:
         finally:
             waiting.pop(key, None)
 
-    async def remove(
-        self, stop_reason: str, deadline_s: float
-    ) -> Mapping[str, JsonValue]:
+    async def remove(self, stop_reason: str) -> Mapping[str, JsonValue]:
         """End prompts, streams and the leg; return its counters, empty if lost."""
         if self._rtp_port is None:
             return {}
         self._removed = asyncio.get_running_loop().create_future()
         self._workers.send(RemoveLeg(self.leg_id, stop_reason))
         try:
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(REMOVAL_DEADLINE_S):
                 return (await self._removed).stats
         except TimeoutError:
             self.lose("the media worker did not answer")
@@ -300,6 +302,8 @@ class Leg:
 
     def _take_event(self, report: Happened) -> None:
         data = report.data
+        if report.kind == "stream.closed" and data["stream_sid"] in self._lost_streams:
+            return  # The timeline has its end already.
         if report.kind == "prompt.started":
             # The worker knows when, control knows what.
             data = {**self._said, "duration_ms": data.get("duration_ms")}
@@ -327,6 +331,7 @@ class Leg:
             _resolve(play, PlayEnded(self.leg_id, play_id, "leg_removed", 0, reason))
         for stream_sid, stream in self._streams.items():
             lost = _failed_stream(stream_sid, reason, "platform")
+            self._lost_streams.add(stream_sid)
             self._listener.record(
                 "stream.closed",
                 stream_sid=stream_sid,

@@ -25,7 +25,6 @@ from emulator.sip.session import CallSession, IncomingInvite
 
 logger = logging.getLogger("emulator.calls")
 
-LEG_REMOVAL_DEADLINE_S = 2.0
 BUSY, DECLINE = 486, 603
 
 
@@ -96,7 +95,7 @@ class _Person:
             acting.cancel()
             await asyncio.gather(acting, return_exceptions=True)
             self._seat.hang_up(self._ending)
-            await self.leg.remove("callended", LEG_REMOVAL_DEADLINE_S)
+            await self.leg.remove("callended")
             await self._seat.settle()
 
     async def _act(self) -> None:

@@ -45,7 +45,9 @@ clears them.
 
 A call shows its faults on its timeline: `fault.chosen` when it begins, `fault.acted`
 when one first does something and, with its count, at the end of the stream; for `rtp`
-at the end of the call.
+at the end of the call. What a fault still held by then is counted there too:
+`never_left` towards the bot (`stream.closed` counts those messages as sent: the stream
+handed them over), `never_came` from it.
 """
 
 _TITLES = {

@@ -16,6 +16,8 @@ from emulator.faults import Fault
 from emulator.ids import IdSource
 
 TO_BOT, FROM_BOT = "to_bot", "from_bot"
+# What became of messages that a fault still held when the stream ended.
+NEVER_LEFT, NEVER_CAME = "never_left", "never_came"
 _DICE_SIDES = 0x10000
 _TIMESTAMP = re.compile(rb'("timestamp":"?)(\d+)')
 _START = b'{"event":"start"'
@@ -45,9 +47,11 @@ class MessageDamage:
             for fault in faults
             if _concerns(fault, direction)
         ]
-        self._held: deque[tuple[float, bytes]] = deque()
+        # When it is due, the message, and the fault that keeps it so long.
+        self._held: deque[tuple[float, bytes, str]] = deque()
         self.held_bytes = 0
         self._last_due_s = 0.0
+        self._holder = ""
         self._swapped: bytes | None = None
 
     @property
@@ -82,6 +86,12 @@ class MessageDamage:
     def last_due_s(self) -> float | None:
         """Return when all that is held will have left, or None."""
         return self._held[-1][0] if self._held else None
+
+    def holders(self) -> Iterator[str]:
+        """Yield the fault that holds it, for each message that is still here."""
+        yield from (holder for _, _, holder in self._held if holder)
+        if self._swapped is not None:
+            yield "reordered_media"
 
     # -- what the messages look like
 
@@ -129,9 +139,11 @@ class MessageDamage:
                 due_s = max(due_s, self._last_due_s)
             if delay_s > 0:
                 self._acted(fault.kind)
+                if due_s + delay_s >= self._last_due_s:
+                    self._holder = fault.kind
             due_s += delay_s
         self._last_due_s = max(due_s, self._last_due_s)
-        self._held.append((self._last_due_s, message))
+        self._held.append((self._last_due_s, message, self._holder))
         self.held_bytes += len(message)
 
     def _delay_s(
@@ -156,15 +168,23 @@ class ActionCount:
 
     def __init__(self) -> None:
         self._times: Counter[str] = Counter()
+        self._held: dict[str, Counter[str]] = {}
 
     def add(self, kind: str) -> bool:
         """Count one action; return whether it was the first of its kind."""
         self._times[kind] += 1
         return self._times[kind] == 1
 
-    def repeated(self) -> Iterator[tuple[str, int]]:
-        """Yield the kinds that acted more than once, and how often."""
-        yield from ((kind, times) for kind, times in self._times.items() if times > 1)
+    def add_held(self, kind: str, fate: str) -> None:
+        """Count one message that ``kind`` held until there was no stream any more."""
+        self._held.setdefault(kind, Counter())[fate] += 1
+
+    def totals(self) -> Iterator[tuple[str, dict[str, int]]]:
+        """Yield, of each kind of which one action does not tell all, the counts."""
+        for kind, times in self._times.items():
+            held = self._held.get(kind, {})
+            if times > 1 or held:
+                yield kind, {"times": times, **held}
 
 
 def _concerns(fault: Fault, direction: str) -> bool:

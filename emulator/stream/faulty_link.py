@@ -9,7 +9,7 @@ The owner's conversation knows nothing of it: it dials, sends and hears as ever.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -20,7 +20,14 @@ from emulator.faults import Fault
 from emulator.stream import dial_errors
 from emulator.stream.assembler import Binary
 from emulator.stream.connector import DialFailed
-from emulator.stream.damage import FROM_BOT, TO_BOT, ActionCount, MessageDamage
+from emulator.stream.damage import (
+    FROM_BOT,
+    NEVER_CAME,
+    NEVER_LEFT,
+    TO_BOT,
+    ActionCount,
+    MessageDamage,
+)
 from emulator.stream.link import (
     WRITE_HIGH_WATER_BYTES,
     BotLink,
@@ -34,8 +41,9 @@ from emulator.stream_options import StreamOptions
 Tell = Callable[[str, Mapping[str, JsonValue]], None]
 # The least time that a dial is given after a slow handshake.
 _SHORTEST_DIAL_S = 0.01
-# How long a stream that ends waits for what is still on the line.
-LAST_WORDS_S = 2.0
+# How long a stream that ends waits for what is still on the line; what does not leave
+# by then never does. Small beside the time that a call grants its leg to end.
+LAST_WORDS_S = 1.0
 # Past the last message's own timer.
 _MARGIN_S = 0.002
 
@@ -93,6 +101,7 @@ class FaultyLink:
         self._from_bot = _Line(from_bot, clock, owner.message_arrived)
         self._timers: list[asyncio.TimerHandle] = []
         self._is_mute = self._is_full = self._is_over = False
+        self._is_stalled = False
         delay_s = sum(fault.number("delay_s") for fault in self._of("slow_handshake"))
         left_s = max(options.handshake_timeout_s - delay_s, _SHORTEST_DIAL_S)
         self._link = BotLink(url, replace(options, handshake_timeout_s=left_s), self)
@@ -152,12 +161,14 @@ class FaultyLink:
     def send(self, text: bytes) -> None:
         """Send one text message, or what the faults make of it."""
         if self._is_mute:
+            self._count_unsent()
             return
         self._to_bot.put(text)
         self._is_full = self._to_bot.held_bytes > WRITE_HIGH_WATER_BYTES
 
     def close(self) -> None:
         """End the socket, once what is on the line has left or a moment is over."""
+        self._from_bot.cut()  # What the bot says after this counts for nothing.
         if wait_s := self._last_words_s(self._to_bot):
             self._later(wait_s, self._close_now)
         else:
@@ -168,7 +179,9 @@ class FaultyLink:
         self._link.close()
 
     def _pass_to_bot(self, text: bytes | Binary) -> None:
-        if isinstance(text, bytes) and not self._is_mute:
+        if self._is_mute:
+            self._count_unsent()
+        elif isinstance(text, bytes):
             self._link.send(text)
         if self._is_full and self._to_bot.held_bytes <= WRITE_HIGH_WATER_BYTES:
             self._is_full = False
@@ -222,7 +235,8 @@ class FaultyLink:
     def _stall(self, fault: Fault) -> None:
         self._acted(fault.kind)
         stops = fault.word("stops")
-        self._is_mute = self._is_mute or stops != "reading"
+        if stops != "reading":
+            self._is_mute = self._is_stalled = True
         self._link.stall(reading=stops != "writing", writing=stops != "reading")
 
     # -- small things
@@ -238,6 +252,10 @@ class FaultyLink:
         if self._count.add(kind):
             self._tell("fault.acted", {"fault": kind})
 
+    def _count_unsent(self) -> None:
+        if self._is_stalled:
+            self._count.add_held("half_dead", NEVER_LEFT)
+
     def _later(self, delay_s: float, call: Callable[[], None]) -> None:
         self._timers.append(asyncio.get_running_loop().call_later(delay_s, call))
 
@@ -248,10 +266,12 @@ class FaultyLink:
         self._is_over = True
         for timer in self._timers:
             timer.cancel()
-        self._to_bot.cut()
-        self._from_bot.cut()
-        for kind, times in self._count.repeated():
-            self._tell("fault.acted", {"fault": kind, "times": times})
+        for line, fate in ((self._to_bot, NEVER_LEFT), (self._from_bot, NEVER_CAME)):
+            line.cut()
+            for kind in line.holders():
+                self._count.add_held(kind, fate)
+        for kind, counts in self._count.totals():
+            self._tell("fault.acted", {"fault": kind, **counts})
 
 
 class _Line:
@@ -274,11 +294,15 @@ class _Line:
         return self._damage.held_bytes
 
     def empty_in_s(self) -> float:
-        """Return how long it takes until everything has left; 0 when it has."""
+        """Return how long it takes until everything has left; 0 when nothing will."""
         due_s = self._damage.last_due_s()
-        if due_s is None:
+        if due_s is None or self._is_cut:
             return 0.0
         return max(0.0, due_s - self._clock.monotonic_s()) + _MARGIN_S
+
+    def holders(self) -> Iterator[str]:
+        """Yield the fault that holds it, for each message that is still here."""
+        return self._damage.holders()
 
     def put(self, message: bytes | Binary) -> None:
         """Take a message; binary ones are ignored anyway and pass at once."""

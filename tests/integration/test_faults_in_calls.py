@@ -185,6 +185,27 @@ def test_a_stream_too_many_is_throttled_and_passthru_is_told(tmp_path: Path) -> 
     assert asked["Stream[Duration]"] == "0"
 
 
+@pytest.mark.parametrize(
+    "rule", ["{kind: throttle, bytes_per_s: 1000}", "{kind: latency, delay_ms: 60000}"]
+)
+def test_a_line_that_holds_audio_back_leaves_the_outcome_alone(
+    tmp_path: Path, rule: str
+) -> None:
+    with echo_bot(tmp_path) as (_, port):
+        story, told = told_call(
+            tmp_path, f"faults: {{rules: [{rule}]}}", f"ws://127.0.0.1:{port}/media"
+        )
+    (closed,) = of(story, "stream.closed")
+    assert (closed["status"], closed["disconnected_by"]) == ("completed", "user")
+    assert closed["error"] is None
+    assert closed["media_to_bot"] > 0
+    assert of(story, "fault.acted")[-1]["never_left"] > 0
+    (asked,) = told
+    assert asked["Stream[Status]"] == "completed"
+    assert asked["Stream[DisconnectedBy]"] == "user"
+    assert int(asked["Stream[Duration]"]) >= 4
+
+
 def test_a_webhook_that_comes_twice_is_the_same_twice(tmp_path: Path) -> None:
     story, told = told_call(
         tmp_path, "faults: {rules: [{kind: webhook_twice}]}", "ws://127.0.0.1:1/media"

@@ -12,9 +12,12 @@ import pytest
 import websockets
 from websockets.asyncio.server import ServerConnection
 
+from emulator.calls.leg import REMOVAL_DEADLINE_S
 from emulator.faults import KINDS, Fault, FaultRule, Layer
 from emulator.stream.client import StreamClient
-from emulator.stream_options import StreamOptions, profile_options
+from emulator.stream.faulty_link import LAST_WORDS_S
+from emulator.stream.link import LINGER_S
+from emulator.stream_options import StreamOptions, knobs, profile_options
 from tests.integration.stream_support import (
     Recorder,
     bot_server,
@@ -205,6 +208,8 @@ def test_a_half_dead_socket_that_writes_nothing_is_silent_to_the_bot() -> None:
         sink, bot = await stage((asked,), scene)
         assert bot.events() == ["connected", "start"]
         assert sink.outcome.status == "completed"
+        told = {"fault": "half_dead", "times": 1, "never_left": 5 + len(["stop"])}
+        assert acts(sink)[-1] == told
 
     play(scenario)
 
@@ -281,6 +286,42 @@ def test_a_bots_last_words_come_before_its_close_however_late() -> None:
         assert (outcome.close_code, outcome.closed_first) == (4001, "bot")
 
     play(scenario)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        fault("throttle", bytes_per_s=1000),
+        fault("latency", delay_ms=60_000),
+        fault("late_start", delay_s=60),
+    ],
+    ids=lambda asked: asked.kind,
+)
+def test_what_a_fault_holds_back_does_not_hold_the_end_back(asked: Fault) -> None:
+    async def scenario() -> None:
+        async def scene(client: StreamClient, sink: Recorder, bot: Bot) -> None:
+            send(client, 500)
+
+        sink, bot = await stage((asked,), scene)
+        outcome = sink.outcome
+        assert (outcome.status, outcome.disconnected_by) == ("completed", "user")
+        assert (outcome.error, outcome.closed_first) == (None, "platform")
+        assert "stop" not in bot.events()
+        (closed,) = sink.data("stream.closed")
+        assert closed["status"] == "completed"
+        # What was counted as sent is what the bot heard and what never left.
+        never_left = acts(sink)[-1]["never_left"]
+        sent = closed["media_to_bot"] + len(["connected", "start", "stop"])
+        assert never_left == sent - len(bot.heard)
+
+    play(scenario)
+
+
+def test_the_longest_end_of_a_stream_is_within_what_a_call_waits_for() -> None:
+    close_delay_ms = dict(knobs())["close_delay_ms"].maximum
+    assert close_delay_ms is not None
+    longest_s = close_delay_ms / 1000 + LAST_WORDS_S + LINGER_S
+    assert longest_s < REMOVAL_DEADLINE_S - 1
 
 
 # -- the messages
