@@ -26,7 +26,10 @@ from emulator.flow.ports import Fetch
 if TYPE_CHECKING:
     import httpx
 
-_USERINFO = re.compile(r":(?:\\?/){2}[^/\s\"'@]{1,1000}@")
+# Up to the last @ of a text: a password may hold what should have been encoded. Rather
+# too much is hidden than too little.
+_USERINFO = re.compile(r":(?:\\?/){2}(?:\\.|[^\"<>\n\\]){1,1000}@")
+_ESCAPED_ASCII = re.compile(r"\\u00([2-7][0-9a-fA-F])")
 # Of an answer's body on the timeline; applets read more.
 SHOWN_BODY_CHARS = 1000
 # A Passthru behind a Connect of many legs has some 4000 characters.
@@ -114,7 +117,9 @@ class Webhooks:
                 return await _exchange(client, asked)
         except TimeoutError:
             return WebAnswer(None, error=f"no answer within {asked.timeout_s:g} s")
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        except httpx.InvalidURL:  # Its text quotes the URL, which may hold a password.
+            return WebAnswer(None, error="the URL cannot be read")
+        except (httpx.HTTPError, OSError, ValueError) as error:
             return WebAnswer(None, error=printable(_reason(error)))
 
     async def _make(self) -> httpx.AsyncClient:
@@ -180,8 +185,16 @@ async def _read(response: httpx.Response, limit_bytes: int) -> tuple[bytes, bool
 def _shown(answer: WebAnswer) -> str | None:
     """Return the body for the timeline; URLs in it may hold credentials."""
     text = answer.body[: 4 * SHOWN_BODY_CHARS].decode("utf-8", "replace")
-    text = _USERINFO.sub("://***@", text)
+    plain = _ESCAPED_ASCII.sub(_unescape, text)
+    if (masked := _USERINFO.sub("://***@", plain)) != plain:
+        text = masked
     return printable(text, keep="\n\t", max_chars=SHOWN_BODY_CHARS) or None
+
+
+def _unescape(found: re.Match[str]) -> str:
+    """Return the character of a JSON escape; a quote stays one that ends nothing."""
+    char = chr(int(found[1], 16))
+    return found[0] if char in '"\\' else char
 
 
 def _reason(error: BaseException) -> str:

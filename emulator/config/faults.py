@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    create_model,
+)
 
 from emulator.config.section import Section
 from emulator.faults import KINDS, FaultKind, FaultRule, Parameter
@@ -51,7 +58,24 @@ def _type_of(parameter: Parameter) -> Any:
         return Literal[parameter.choices]
     # A whole number by default stays one: statuses, codes, counts, rates.
     kind = type(parameter.default)
-    return Annotated[kind, Field(ge=parameter.minimum, le=parameter.maximum)]
+    limits = Field(ge=parameter.minimum, le=parameter.maximum)
+    return Annotated[kind, limits, BeforeValidator(_no_switch), _all_but(parameter)]
+
+
+def _no_switch(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    return value
+
+
+def _all_but(parameter: Parameter) -> AfterValidator:
+    def check(value: Value) -> Value:
+        if value in parameter.never:
+            never = ", ".join(map(str, parameter.never))
+            raise ValueError(f"must be none of {never}. {parameter.why}")
+        return value
+
+    return AfterValidator(check)
 
 
 def _describe(parameter: Parameter) -> str:

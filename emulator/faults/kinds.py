@@ -26,6 +26,8 @@ class Layer(Enum):
     WEBHOOK = "webhook"
 
 
+# Close codes that stand for a close without one, or have no meaning (RFC 6455 §7.4.1).
+NEVER_ON_THE_WIRE = (1004, 1005, 1006, 1015)
 STREAM_LAYERS = frozenset({Layer.HANDSHAKE, Layer.SOCKET, Layer.MESSAGES})
 
 
@@ -37,6 +39,7 @@ class Parameter:
         unit: Of the value; empty for words, counts and probabilities.
         choices: The legal words; empty when the range applies.
         minimum, maximum: The legal range, both inclusive.
+        never: Values of the range that are refused; ``why`` says why.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     minimum: float = 0.0
     maximum: float = 0.0
+    never: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,9 @@ KINDS: tuple[FaultKind, ...] = (
             _after(),
             Parameter("how", "fin", "How it ends.", choices=("fin", "rst", "close")),
             Parameter(
-                "code", 1012, "Close code, for close.", minimum=1000, maximum=4999
+                "code", 1012,
+                "Close code, for close; those that no frame carries are refused.",
+                minimum=1000, maximum=4999, never=NEVER_ON_THE_WIRE,
             ),
         ),
     ),

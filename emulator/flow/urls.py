@@ -8,6 +8,10 @@ from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 
 STREAM_SCHEMES = ("ws", "wss")
 RESOLVER_SCHEMES = ("http", "https")
+BAD_PORT = (
+    "the port is no number up to 65535; / ? # and @ in a password must be "
+    "percent-encoded"
+)
 SAMPLE_RATE = "sample-rate"
 SAMPLE_RATES_HZ = (8000, 16000, 24000)
 DEFAULT_SAMPLE_RATE_HZ = 8000
@@ -65,11 +69,15 @@ def check_url(
 def _split(value: str) -> SplitResult:
     if any(ord(char) < 0x20 or ord(char) == 0x7F for char in value):
         raise ValueError("holds a control character")
+    # Python's own words quote the URL, where a password may stand.
     try:
         parts = urlsplit(value)
+    except ValueError:
+        raise ValueError("is no URL: the host cannot be read") from None
+    try:
         _ = parts.port
-    except ValueError as error:
-        raise ValueError(f"is no URL: {error}") from None
+    except ValueError:
+        raise ValueError(f"is no URL: {BAD_PORT}") from None
     return parts
 
 

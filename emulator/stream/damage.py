@@ -182,7 +182,7 @@ class ActionCount:
     def totals(self) -> Iterator[tuple[str, dict[str, int]]]:
         """Yield, of each kind of which one action does not tell all, the counts."""
         for kind, times in self._times.items():
-            held = self._held.get(kind, {})
+            held = self._held.get(kind, Counter())
             if times > 1 or held:
                 yield kind, {"times": times, **held}
 

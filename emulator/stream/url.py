@@ -82,12 +82,16 @@ def _split(url: str) -> tuple[SplitResult, str, int]:
         raise StreamUrlError(f"the URL has more than {MAX_URL_CHARS} characters")
     if any(char.isspace() or not char.isprintable() for char in url):
         raise StreamUrlError("the URL holds a blank; real calls fail on it")
+    # Python's own words quote the URL, where a password may stand.
     try:
         parts = urlsplit(url)
-        port = parts.port
         host = (parts.hostname or "").encode("idna").decode("ascii")
-    except ValueError as error:
-        raise StreamUrlError(f"the URL cannot be read: {error}") from error
+    except ValueError:
+        raise StreamUrlError("the host in the URL cannot be read") from None
+    try:
+        port = parts.port
+    except ValueError:
+        raise StreamUrlError("the port in the URL is no number up to 65535") from None
     if parts.scheme not in DEFAULT_PORTS:
         raise StreamUrlError("the URL does not start with ws:// or wss://")
     if not host:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from emulator.errors import ExitStatus
 from emulator.service import ServeOptions, read_settings
+
+HIDDEN = "***"
+_USERINFO = re.compile(r"://[^\s'\"]{1,1000}@")
 
 
 def show(config: Path | None) -> ExitStatus:
@@ -31,4 +35,11 @@ def _rows(value: object, path: str) -> Iterator[tuple[str, str]]:
             yield from _rows(item, f"{path}.{n}")
     else:
         # A secret prints as stars: its repr is made for that.
-        yield path, str(list(value) if isinstance(value, tuple) else value)
+        yield path, _shown(list(value) if isinstance(value, tuple) else value)
+
+
+def _shown(value: object) -> str:
+    """Return a value without what others must not read: headers, URLs' userinfo."""
+    if isinstance(value, Mapping):
+        return str(dict.fromkeys(value, HIDDEN))
+    return _USERINFO.sub(f"://{HIDDEN}@", str(value))

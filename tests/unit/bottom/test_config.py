@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from emulator.cli.commands.config import show
 from emulator.config import LoadedSettings, Settings, load_settings
 from emulator.errors import ConfigError
 from emulator.events import JsonValue
@@ -195,3 +196,14 @@ def test_a_bad_network_is_named() -> None:
 
 def test_secrets_do_not_show() -> None:
     assert "emulator" not in repr(Settings().account.api_token)
+
+
+def test_headers_for_bots_are_listed_without_their_values(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "emulator.yaml"
+    file.write_text('stream: {upgrade_headers: {Authorization: "Bearer S3CRET"}}')
+    show(file)
+    shown = capsys.readouterr().out
+    assert "{'Authorization': '***'}" in shown
+    assert "S3CRET" not in shown

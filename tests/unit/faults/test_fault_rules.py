@@ -56,6 +56,17 @@ def test_a_rule_fills_in_the_defaults_of_its_kind() -> None:
     assert fault.parameters == {"after_s": 5.0, "how": "rst", "code": 1012}
 
 
+@pytest.mark.parametrize("code", [1004, 1005, 1006, 1015])
+def test_a_close_code_that_no_frame_carries_is_refused(code: int) -> None:
+    with pytest.raises(ConfigError, match="none of 1004, 1005, 1006, 1015"):
+        settings(f"faults: {{rules: [{{kind: drop, how: close, code: {code}}}]}}")
+
+
+def test_a_number_is_no_switch() -> None:
+    with pytest.raises(ConfigError, match="must be a number, not true or false"):
+        settings("faults: {rules: [{kind: latency, jitter_ms: true}]}")
+
+
 @pytest.mark.parametrize("number", ["08010000002", "+918010000002", "8010000002"])
 def test_a_rule_for_a_number_takes_any_spelling(number: str) -> None:
     assert book(FaultRule("drop", number=number)).choose(CALL)

@@ -31,8 +31,8 @@ def test_a_url_that_can_be_dialled_or_resolved_is_kept_as_typed(url: str) -> Non
         ("bot.example/media", "must begin with ws:// or wss://"),
         ("sip://bot.example", "must begin with ws:// or wss://, not sip://"),
         ("ws:///media", "names no host"),
-        ("ws://bot.example:port/", "is no URL: Port could not be cast"),
-        ("ws://[bot/", "is no URL: Invalid IPv6 URL"),
+        ("ws://bot.example:port/", "is no URL: the port is no number"),
+        ("ws://[bot/", "is no URL: the host cannot be read"),
         ("ws://bot.example/#a", "must have no #fragment"),
         ("ws://bot.example/\r\nX: y", "holds a control character"),
     ],
@@ -41,6 +41,12 @@ def test_what_is_wrong_with_a_url_is_said(url: str, words: str) -> None:
     with pytest.raises(ValueError) as caught:
         urls.check_url(url)
     assert str(caught.value).startswith(words)
+
+
+def test_a_password_that_breaks_the_url_is_not_in_what_is_said() -> None:
+    with pytest.raises(ValueError, match="percent-encoded") as caught:
+        urls.check_url("ws://u2:S3C/RET2@bot.example/")
+    assert "S3C" not in str(caught.value)
 
 
 def test_query_pairs_are_parameters_and_the_sample_rate_is_not() -> None:

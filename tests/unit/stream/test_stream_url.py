@@ -150,8 +150,11 @@ def test_over_256_characters_are_noted_and_over_800_refused() -> None:
     [
         ("http://bot.example/", "does not start with ws:// or wss://"),
         ("ws:///media", "names no host"),
-        ("ws://bot.example:99999/", "cannot be read"),
-        ("ws://bot.example:port/", "cannot be read"),
+        ("ws://bot.example:99999/", "port in the URL is no number"),
+        (
+            "ws://u:S3C/RET@bot.example/",
+            "^the port in the URL is no number up to 65535$",
+        ),
         ("ws://bot.example/media ", "holds a blank"),
         (" ws://bot.example/media", "holds a blank"),
         ("ws://[::1/", "cannot be read"),
