@@ -142,6 +142,7 @@ class Service:
         self._clock = SystemClock()
         self._stack = AsyncExitStack()
         self._is_draining = False
+        self._descriptors = 0
         self._listeners: tuple[BoundListener, ...] = ()
         self.pool = WorkerPool(
             clock=self._clock, on_report=self._on_report, on_lost=self._on_lost
@@ -171,6 +172,10 @@ class Service:
         Raises:
             ConfigError: Settings, flows or ports are not usable.
         """
+        from emulator.sip.transport.descriptors import raise_descriptor_limit
+
+        # Before the workers are there: they inherit it.
+        self._descriptors = raise_descriptor_limit()
         try:
             self._stack.push_async_callback(self.pool.close)
             await self.pool.spawn()
@@ -362,8 +367,18 @@ class Service:
         from emulator.calls.endpoint_options import endpoint_options
         from emulator.sip.endpoint import SipEndpoint
 
+        options = endpoint_options(
+            self.settings, self._transports(), SIP_REALM, self._descriptors
+        )
+        wanted = self.settings.sip.limits.max_connections
+        if (most := options.limits.max_connections) < wanted:
+            warning = (
+                f"ulimit -n allows {self._descriptors} open files: {most} SIP "
+                f"connections at most, not {wanted} (sip.limits.max_connections)"
+            )
+            self.warnings += (warning,)
         self.endpoint = SipEndpoint(
-            endpoint_options(self.settings, self._transports(), SIP_REALM),
+            options,
             self._clock,
             IdSource(),
             on_invite=self._on_invite,

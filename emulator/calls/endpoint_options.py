@@ -7,16 +7,21 @@ from pathlib import Path
 from emulator.config import Settings, SipSettings
 from emulator.sip.address import Transport
 from emulator.sip.options import SipLimits, SipOptions, TlsOptions
+from emulator.sip.transport.descriptors import affordable_connections
 
 
 def endpoint_options(
-    settings: Settings, transports: tuple[Transport, ...], realm: str
+    settings: Settings,
+    transports: tuple[Transport, ...],
+    realm: str,
+    descriptors: int,
 ) -> SipOptions:
     """Return the options of the endpoint.
 
     Args:
         transports: Those of the settings that can be had.
         realm: Of digest challenges.
+        descriptors: Files that the system lets a process open.
     """
     sip = settings.sip
     extra_ports: tuple[tuple[Transport, int], ...] = (
@@ -35,13 +40,13 @@ def endpoint_options(
         users={user.name: user.password.get_secret_value() for user in settings.users},
         realm=realm,
         digest_algorithms=sip.digest_algorithms,
-        limits=_limits(sip),
+        limits=_limits(sip, descriptors),
         accept_refer=True,
         tls=_tls(sip, Path(settings.data_dir)),
     )
 
 
-def _limits(sip: SipSettings) -> SipLimits:
+def _limits(sip: SipSettings, descriptors: int) -> SipLimits:
     limits = sip.limits
     return SipLimits(
         max_message_bytes=limits.max_message_bytes,
@@ -49,8 +54,9 @@ def _limits(sip: SipSettings) -> SipLimits:
         max_headers=limits.max_headers,
         max_transactions=limits.max_transactions,
         max_dialogs=limits.max_dialogs,
-        max_connections=limits.max_connections,
+        max_connections=affordable_connections(limits.max_connections, descriptors),
         tcp_idle_s=limits.idle_s,
+        unfinished_message_s=limits.unfinished_message_s,
     )
 
 

@@ -38,13 +38,22 @@ class SipLimitSettings(Section):
         10_000, ge=10, description="Beyond, INVITEs get 503: ten times the calls."
     )
     max_connections: int = Field(
-        2_000, ge=1, description="TCP and TLS; beyond, new ones are closed at once."
+        2_000,
+        ge=1,
+        description="TCP and TLS, handshakes included; beyond, new ones are closed at "
+        "once. At most half of the open files that ulimit -n allows.",
     )
     idle_s: float = Field(
         600.0,
         gt=0,
         description="A connection without traffic and calls is closed; phones send a "
         "keepalive every 120 s (RFC 5626).",
+    )
+    unfinished_message_s: float = Field(
+        32.0,
+        gt=0,
+        description="A connection whose message is not complete after so long is "
+        "closed (64*T1 of RFC 3261).",
     )
 
 

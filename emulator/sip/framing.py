@@ -45,6 +45,11 @@ class StreamFramer:
         self._buffer = bytearray()
         self._is_broken = False
 
+    @property
+    def is_in_message(self) -> bool:
+        """A message has begun and is not complete; blank lines are none."""
+        return bool(self._buffer) and self._buffer[0] not in b"\r\n"
+
     def feed(self, data: bytes) -> list[Piece]:
         """Take bytes; return what became complete."""
         if self._is_broken:

@@ -25,13 +25,16 @@ class SipLimits:
         max_transactions: Open at once. At 400 calls/s, four transactions a call and
             32 s of lingering, 51,200 are open; beyond, requests get 503.
         max_dialogs: Open at once; beyond, INVITEs get 503.
-        max_connections: TCP and TLS together; beyond, new ones are closed at once.
+        max_connections: TCP and TLS together, handshakes included; beyond, new ones
+            are closed at once.
         max_write_buffer_bytes: Queued towards one stalled connection; beyond, it is
             closed.
         max_pending_events: Unread events of one session; beyond, INFO and provisional
             responses, which a peer can repeat at will, are no longer delivered.
         tcp_idle_s: A connection without traffic and without a dialog is closed. Above
             the 120 s at which RFC 5626 clients send their keepalive.
+        unfinished_message_s: A connection whose message is not complete after so long
+            is closed, whatever depends on it: 64*T1, when its sender gives up too.
     """
 
     max_message_bytes: int = 65_535
@@ -43,6 +46,7 @@ class SipLimits:
     max_write_buffer_bytes: int = 262_144
     max_pending_events: int = 64
     tcp_idle_s: float = 600.0
+    unfinished_message_s: float = 32.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from emulator.sip.framing import PONG, Broken, Frame, Ping, StreamFramer
 from emulator.sip.nat import is_literal
 from emulator.sip.options import SipOptions
 from emulator.sip.tls import client_context, server_context
+from emulator.sip.transport.accepting import Acceptor
 
 logger = logging.getLogger(__name__)
 
@@ -97,19 +98,28 @@ class _UdpSocket:
 class _Connection(asyncio.Protocol):
     """One TCP connection, in either direction."""
 
-    def __init__(self, owner: SipTransport, transport: Transport) -> None:
+    def __init__(
+        self,
+        owner: SipTransport,
+        transport: Transport,
+        made: Callable[[], None] = lambda: None,
+    ) -> None:
         self._owner = owner
+        self._made = made
         self._transport: asyncio.Transport | None = None
         self._framer = StreamFramer(owner.options.limits.max_message_bytes)
         self._kind: Transport = transport
         self.number = owner.next_number()
         self.remote = SourceAddress(transport, "", 0, self.number)
+        # Of whole messages and keepalives; bytes alone keep nothing open.
         self.last_used_s = owner.clock.monotonic_s()
+        self._unfinished_since_s: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername") or ("", 0)
         self.remote = SourceAddress(self._kind, peer[0], peer[1], self.number)
+        self._made()
         if not self._owner.add(self):
             self._transport.abort()
 
@@ -117,8 +127,12 @@ class _Connection(asyncio.Protocol):
         self._owner.remove(self)
 
     def data_received(self, data: bytes) -> None:
-        self.last_used_s = self._owner.clock.monotonic_s()
-        for piece in self._framer.feed(data):
+        now_s = self._owner.clock.monotonic_s()
+        pieces = self._framer.feed(data)
+        if pieces or self._unfinished_since_s is None:
+            self._unfinished_since_s = now_s if self._framer.is_in_message else None
+        for piece in pieces:
+            self.last_used_s = now_s
             match piece:
                 case Frame(message):
                     self._owner.receive(message, self.remote)
@@ -141,6 +155,11 @@ class _Connection(asyncio.Protocol):
         logger.info("closing %s: it does not read", self.remote)
         transport.abort()
         return False
+
+    def unfinished_s(self, now_s: float) -> float:
+        """Return how long the peer has been at its current message; 0 at none."""
+        since_s = self._unfinished_since_s
+        return 0.0 if since_s is None else now_s - since_s
 
     def close(self) -> None:
         """Close after what is queued has been sent."""
@@ -168,7 +187,7 @@ class SipTransport:
         self.receive = receive
         self._is_in_use = is_in_use
         self._udp: _UdpSocket | None = None
-        self._servers: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
         self._connections: dict[int, _Connection] = {}
         self._by_address: dict[tuple[Transport, str, int], _Connection] = {}
         self._connecting: dict[tuple[Transport, str, int], asyncio.Task[_Connection]]
@@ -225,9 +244,9 @@ class SipTransport:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        for acceptor in self._acceptors:
+            await acceptor.close()
+        self._acceptors.clear()
         for connection in list(self._connections.values()):
             connection.close()
         if self._udp is not None:
@@ -237,20 +256,18 @@ class SipTransport:
         await asyncio.sleep(0)
 
     async def _listen(self, transport: Transport, port: int) -> int:
-        loop = asyncio.get_running_loop()
         tls = await server_context(self.options.tls) if transport == "tls" else None
         kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
         listener = _bound_socket(self.options.bind_ip, port, kind)
         if transport == "udp":
             self._udp = _UdpSocket(listener, self.receive)
         else:
-            self._servers.append(
-                await loop.create_server(
-                    lambda: _Connection(self, transport),
-                    sock=listener,
-                    backlog=512,
-                    ssl=tls,
-                    ssl_handshake_timeout=CONNECT_TIMEOUT_S if tls else None,
+            self._acceptors.append(
+                Acceptor(
+                    listener,
+                    lambda made: _Connection(self, transport, made),
+                    tls,
+                    self._has_room,
                 )
             )
         bound: int = listener.getsockname()[1]
@@ -350,8 +367,12 @@ class SipTransport:
 
     @property
     def connection_count(self) -> int:
-        """Open TCP and TLS connections."""
-        return len(self._connections)
+        """TCP and TLS connections, also those in their handshake."""
+        opening = sum(acceptor.opening for acceptor in self._acceptors)
+        return len(self._connections) + opening
+
+    def _has_room(self) -> bool:
+        return self.connection_count < self.options.limits.max_connections
 
     def next_number(self) -> int:
         """Return a number for a new connection."""
@@ -376,15 +397,24 @@ class SipTransport:
 
     def _schedule_sweep(self) -> None:
         loop = asyncio.get_running_loop()
-        interval_s = self.options.limits.tcp_idle_s / 4
+        limits = self.options.limits
+        interval_s = min(limits.tcp_idle_s, limits.unfinished_message_s) / 4
         self._sweep = loop.call_later(interval_s, self._close_idle)
 
     def _close_idle(self) -> None:
         self._schedule_sweep()
-        oldest_s = self.clock.monotonic_s() - self.options.limits.tcp_idle_s
+        limits, now_s = self.options.limits, self.clock.monotonic_s()
         in_use = self._is_in_use()
         for connection in list(self._connections.values()):
-            if connection.last_used_s < oldest_s and connection.number not in in_use:
+            is_idle = now_s - connection.last_used_s > limits.tcp_idle_s
+            if connection.unfinished_s(now_s) > limits.unfinished_message_s:
+                logger.info(
+                    "closing %s: a message is not complete after %g s",
+                    connection.remote,
+                    limits.unfinished_message_s,
+                )
+                connection.close()
+            elif is_idle and connection.number not in in_use:
                 logger.info("closing %s: idle", connection.remote)
                 connection.close()
 

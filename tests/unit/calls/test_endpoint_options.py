@@ -14,7 +14,7 @@ from emulator.sip.options import SipLimits, SipOptions, TlsOptions
 
 def options(**sip: Any) -> SipOptions:
     settings = Settings.model_validate({"sip": sip, "data_dir": "data"})
-    return endpoint_options(settings, settings.sip.transports, "realm")
+    return endpoint_options(settings, settings.sip.transports, "realm", 65_536)
 
 
 def test_the_defaults_are_those_of_the_endpoint() -> None:
@@ -55,3 +55,11 @@ def test_certificates_are_paths() -> None:
     ).tls
     assert (tls.verify, tls.authorities) == (True, Path("ca.pem"))
     assert (tls.certificate, tls.key) == (Path("c.pem"), None)
+
+
+def test_connections_are_at_most_half_of_the_open_files() -> None:
+    settings = Settings()
+    wanted = settings.sip.limits.max_connections
+    for descriptors, expected in ((1_024, 512), (65_536, wanted), (1, 1)):
+        made = endpoint_options(settings, ("udp",), "realm", descriptors)
+        assert made.limits.max_connections == expected
