@@ -15,6 +15,7 @@ from emulator.config import MediaSettings
 from emulator.errors import EmulatorError, NegotiationError
 from emulator.events import JsonValue
 from emulator.sdp.errors import SdpParseError
+from emulator.sip.party import warning
 from emulator.sip.session import CallSession, IncomingInvite
 
 logger = logging.getLogger("emulator.calls")
@@ -145,7 +146,6 @@ class IncomingParty(Party):
         )
         ending = Ending(EndCause.REJECTED, refused.explanation)
         self._end(ending.kind, ending.text)
-        quoted = refused.explanation.replace('"', "'")
-        warning = ("Warning", f'399 exotel-emulator "{quoted}"')
-        headers = [ending.reason_header(), warning, *refused.headers]
+        why = ("Warning", warning(refused.explanation))
+        headers = [ending.reason_header(), why, *refused.headers]
         self.session.reject(refused.status, headers=headers)

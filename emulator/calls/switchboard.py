@@ -17,6 +17,7 @@ from emulator.calls.journal import sip_event
 from emulator.calls.leg import Leg
 from emulator.config import SubscriberSettings
 from emulator.events import Event
+from emulator.sip.errors import SipParseError
 from emulator.sip.message import Request, parse_message
 from emulator.sip.trace import Direction, SipTrace
 from emulator.worker.messages import Report
@@ -156,7 +157,10 @@ def _is_callers_view(trace: SipTrace, own_tag: str) -> bool:
 
     From names who began the transaction, in requests and in responses alike.
     """
-    message = parse_message(trace.wire)
+    try:
+        message = parse_message(trace.wire)
+    except SipParseError:
+        return True  # It was cut while it waited: none of ours is as long.
     is_request = isinstance(message, Request)
     is_ours = message.from_.tag == own_tag
     went_out = trace.direction is Direction.SENT
@@ -164,4 +168,7 @@ def _is_callers_view(trace: SipTrace, own_tag: str) -> bool:
 
 
 def _from_tag(trace: SipTrace) -> str | None:
-    return parse_message(trace.wire).from_.tag
+    try:
+        return parse_message(trace.wire).from_.tag
+    except SipParseError:
+        return None

@@ -53,8 +53,8 @@ def parse_digest(value: str) -> dict[str, str]:
     Raises:
         SipParseError: It is another scheme, or malformed.
     """
-    scheme, _, rest = value.strip().partition(" ")
-    if scheme.lower() != "digest":
+    scheme, rest = _split_scheme(value)
+    if scheme != "digest":
         raise SipParseError(f"authentication scheme {scheme[:20]!r} is not Digest")
     fields: dict[str, str] = {}
     position = 0
@@ -65,6 +65,11 @@ def parse_digest(value: str) -> dict[str, str]:
         fields[found.group(1).lower()] = unquoted(found.group(2))
         position = found.end()
     return fields
+
+
+def _split_scheme(value: str) -> tuple[str, str]:
+    scheme, _, rest = value.strip().partition(" ")
+    return scheme.lower(), rest
 
 
 def digest_response(
@@ -282,6 +287,9 @@ class DigestServer:
     def _own_credentials(self, request: Request) -> dict[str, str] | None:
         """Find the credentials for our realm; others are meant for somebody else."""
         for value in request.headers.all(self._request_header):
+            if _split_scheme(value)[0] != "digest":
+                # Basic and Bearer say nothing to us, nor do they break what follows.
+                continue
             fields = parse_digest(value)
             if fields.get("realm") != self._realm:
                 continue
@@ -301,7 +309,7 @@ class DigestServer:
         expected = digest_response(
             algorithm, user, self._realm, password, request.method, fields
         )
-        return hmac.compare_digest(expected, fields["response"].lower())
+        return _same(expected, fields["response"].lower())
 
     def _is_fresh(self, fields: dict[str, str], now_s: float) -> bool:
         """The nonce is ours and young, and its count has grown (RFC 7616 §3.3)."""
@@ -326,10 +334,17 @@ class DigestServer:
     def _issued_s(self, nonce: str) -> float | None:
         """Return when we made the nonce; None when we did not."""
         text, _, seal = nonce.rpartition("-")
-        if not hmac.compare_digest(seal.encode(), self._seal(text).encode()):
+        if not _same(seal, self._seal(text)):
             return None
         return int(text.partition("-")[0], 16) / 1000
 
     def _seal(self, text: str) -> str:
         data = text.encode("utf-8", "surrogateescape")
         return hmac.new(self._secret, data, "sha256").hexdigest()[:32]
+
+
+def _same(one: str, other: str) -> bool:
+    """Compare in constant time; as bytes, because a peer may write any character."""
+    return hmac.compare_digest(
+        one.encode("utf-8", "surrogateescape"), other.encode("utf-8", "surrogateescape")
+    )

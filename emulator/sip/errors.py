@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from emulator.errors import LocalProtocolError, RemoteProtocolError, TransportError
 
 if TYPE_CHECKING:
     from emulator.sip.message import Request
 
+# A reason quotes what the peer wrote, and goes into a Warning and the log.
+MAX_REASON_CHARS: Final = 160
+
 
 class SipParseError(RemoteProtocolError):
     """Bytes that are no SIP message, or one that breaks a rule of its syntax.
 
     Attributes:
+        reason: At most ``MAX_REASON_CHARS``; what is longer is cut.
         status: The response that tells the sender so.
         request: The request as far as it was understood, if it can be answered:
             its header fields are there, but their values may be nonsense.
@@ -22,6 +26,8 @@ class SipParseError(RemoteProtocolError):
     def __init__(
         self, reason: str, *, status: int = 400, request: Request | None = None
     ) -> None:
+        if len(reason) > MAX_REASON_CHARS:
+            reason = reason[: MAX_REASON_CHARS - 3] + "..."
         super().__init__(reason)
         self.reason = reason
         self.status = status

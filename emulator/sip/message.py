@@ -34,6 +34,10 @@ from emulator.sip.uri import NameAddr, SipUri, parse_name_addr, parse_sip_uri
 
 SIP_VERSION: Final = "SIP/2.0"
 MAX_HEADERS: Final = 256
+# Of the fields that a response repeats: it must fit a datagram with its own beside.
+# A real message has some 500.
+MAX_ECHOED_BYTES: Final = 48_000
+_ECHOED: Final = ("Via", "From", "To", "Call-ID", "CSeq", "Record-Route")
 # RFC 3261 §20.22.
 MAX_MAX_FORWARDS: Final = 255
 
@@ -236,6 +240,8 @@ def parse_message(data: bytes, *, max_headers: int = MAX_HEADERS) -> Message:
     body, length_error = _body_of(rest, length_texts)
     message = _start(lines[0] if lines else "", headers, body)
     error = error or line_error or length_error
+    if len(head) > MAX_ECHOED_BYTES:
+        error = error or _echo_error(headers)
     try:
         if error is not None:
             raise error
@@ -278,6 +284,17 @@ def _read_headers(
         else:
             index[key] = [value]
     return Headers.of_canonical(items, index), lengths, error
+
+
+def _echo_error(headers: Headers) -> SipParseError | None:
+    """Refuse what no response to it could repeat."""
+    echoed = [value for name in _ECHOED for value in headers.all(name)]
+    if sum(len(value.encode("utf-8", "surrogateescape")) for value in echoed) <= (
+        MAX_ECHOED_BYTES
+    ):
+        return None
+    what = f"more than {MAX_ECHOED_BYTES} bytes of header fields to repeat"
+    return SipParseError(what, status=513)
 
 
 def _start(line: str, headers: Headers, body: bytes) -> Message:

@@ -63,7 +63,7 @@ class OutsideRequests:
                 stale = verdict.problem is Problem.STALE
                 return Reply(401, tuple(self._digest.challenge(now_s, stale=stale)))
             if verdict.problem is Problem.WRONG or verdict.user != user:
-                what = warning(f"no user {user!r} with these credentials")
+                what = warning(f"no user {user[:80]!r} with these credentials")
                 return Reply(403, (("Warning", what),))
             return self._registrar.register(user, request, source, now_s)
         except SipParseError as error:

@@ -19,6 +19,12 @@ SUPPORTED: Final = "timer"
 INITIAL_MAX_FORWARDS: Final = 70
 # RFC 3261 §12.1.1 for 101-299; a 100 and failures need none of them.
 _ECHOED: Final = ("Via", "From", "To", "Call-ID", "CSeq")
+# Of a malformed request, so that its answer fits a datagram: more is cut. What comes
+# back differs then, but such a sender gets an answer at all.
+_MAX_ECHOED_CHARS: Final = 8_000
+# The door's longest explanation, with a number of the longest that are shown.
+_MAX_WARNING_CHARS: Final = 1_000
+_WARNING_AGENT: Final = "exotel-emulator"
 
 HeaderItems = Iterable[tuple[str, str]]
 
@@ -109,6 +115,11 @@ def tolerant_response(
 ) -> Response:
     """Answer a request whose header fields may be nonsense: they are echoed raw."""
     items = [item for item in request.headers if item[0] in _ECHOED]
+    if sum(len(value) for _, value in items) > _MAX_ECHOED_CHARS:
+        # The first of each, which is all that is left to tell one answer from another.
+        most = _MAX_ECHOED_CHARS // len(_ECHOED)
+        items = [(name, value[:most]) for name, value in reversed(items)]
+        items = list(dict(items).items())[::-1]
     items += [("Server", party.user_agent), ("Warning", warning(error.reason))]
     phrase = reason_phrase_of(error.status)
     return Response(error.status, phrase, Headers.of_canonical(items))
@@ -116,8 +127,9 @@ def tolerant_response(
 
 def warning(text: str) -> str:
     """Return a Warning value that tells a human what was wrong (RFC 3261 §20.43)."""
-    plain = "".join(c if " " <= c <= "~" else "?" for c in text)
-    return f"399 emulator {quoted(plain)}"
+    text = text[:_MAX_WARNING_CHARS]
+    plain = "".join(c if c.isprintable() else "?" for c in text)
+    return f"399 {_WARNING_AGENT} {quoted(plain)}"
 
 
 def sdp_headers(sdp: str | None) -> tuple[list[tuple[str, str]], bytes]:

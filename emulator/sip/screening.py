@@ -24,6 +24,9 @@ _KNOWN_METHODS: Final = frozenset(
     }
 )
 _SUPPORTED_TAGS: Final = frozenset(tag.strip() for tag in SUPPORTED.split(",") if tag)
+# More than this many extensions nobody requires; the 420 must fit a datagram.
+_MAX_TOLD_TAGS: Final = 32
+_MAX_TAG_CHARS: Final = 64
 _ACCEPTED_RANGES: Final = frozenset({"application/sdp", "application/*", "*/*"})
 
 
@@ -70,7 +73,8 @@ def _extension_objection(request: Request) -> Reply | None:
     unknown = [tag for tag in required if tag not in _SUPPORTED_TAGS]
     if not unknown:
         return None
-    return Reply(420, (("Unsupported", ", ".join(unknown)),))
+    told = [tag[:_MAX_TAG_CHARS] for tag in unknown[:_MAX_TOLD_TAGS]]
+    return Reply(420, (("Unsupported", ", ".join(told)),))
 
 
 def _timer_objection(request: Request, least_s: int) -> Reply | None:

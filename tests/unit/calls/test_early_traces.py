@@ -1,6 +1,12 @@
 from __future__ import annotations
 
-from emulator.calls.early import MAX_CALL_IDS, MAX_TRACES_PER_CALL_ID, EarlyTraces
+from emulator.calls.early import (
+    MAX_BYTES,
+    MAX_CALL_IDS,
+    MAX_TRACES_PER_CALL_ID,
+    EarlyTraces,
+)
+from emulator.calls.journal import message_text
 from emulator.sip.address import SourceAddress
 from emulator.sip.trace import Direction, SipTrace
 
@@ -34,3 +40,25 @@ def test_what_becomes_no_call_is_forgotten() -> None:
     for _ in range(100):
         early.add(trace("again"))
     assert len(early.take("again")) == MAX_TRACES_PER_CALL_ID
+
+
+def test_long_messages_are_cut_to_what_a_timeline_shows() -> None:
+    early, long = EarlyTraces(), OPTIONS + b"x" * 60_000
+    early.add(trace("a")._replace(wire=long, summary="y" * 60_000))
+    (kept,) = early.take("a")
+    assert message_text(kept.wire) == message_text(long)
+    assert len(kept.wire) + len(kept.summary) < 20_000
+
+
+def test_a_flood_of_long_messages_is_forgotten_from_its_oldest_on() -> None:
+    early = EarlyTraces()
+    for n in range(MAX_CALL_IDS * MAX_TRACES_PER_CALL_ID):
+        call_id = f"{n % MAX_CALL_IDS}-{'z' * 30_000}"
+        early.add(trace(call_id)._replace(wire=b"x" * 60_000))
+    kept = [early.take(f"{n}-{'z' * 30_000}") for n in range(MAX_CALL_IDS)]
+    held = [len(t.wire) + len(t.call_id) for traces in kept for t in traces]
+    assert MAX_BYTES / 2 < sum(held) <= MAX_BYTES
+    # Nothing is counted that is no longer kept.
+    for n in range(MAX_CALL_IDS):
+        early.add(trace(str(n)))
+    assert early.began_s("0") is not None

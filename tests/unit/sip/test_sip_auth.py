@@ -132,7 +132,6 @@ def test_credentials_for_another_realm_are_not_ours() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        "Basic YWxpY2U6eA==",
         "Digest realm",
         'Digest realm="emulator"',
         f'{OWN} uri="sip:example.org", response="x", qop=auth',
@@ -141,6 +140,43 @@ def test_credentials_for_another_realm_are_not_ours() -> None:
 def test_malformed_credentials_are_refused(value: str) -> None:
     with pytest.raises(SipParseError):
         server().check(request(("Authorization", value)), 0.0)
+
+
+@pytest.mark.parametrize("scheme", ["Basic YWxpY2U6eA==", "Bearer abc", "bearer", ""])
+def test_credentials_of_another_scheme_are_passed_over(scheme: str) -> None:
+    made, answering = server(), client()
+    other = ("Authorization", scheme)
+    assert made.check(request(other), 0.0).problem is Problem.MISSING
+    challenged(made, answering, 0.0)
+    good = answering.headers("REGISTER", URI)
+    assert made.check(request(other, *good), 0.0) == Verdict("alice")
+
+
+@pytest.mark.parametrize("user", ["alice", "nobody"])
+@pytest.mark.parametrize("field", ["response", "nonce", "cnonce", "uri"])
+@pytest.mark.parametrize("junk", ["ö", "\udcff", "\u0660", ""])
+def test_odd_characters_in_a_digest_are_wrong_whoever_it_is(
+    user: str, field: str, junk: str
+) -> None:
+    fields = {"response": "0" * 64, "nonce": "n", "cnonce": "c", "uri": URI}
+    written = ", ".join(f'{k}="{v}"' for k, v in (fields | {field: junk}).items())
+    value = f'Digest realm="emulator", username="{user}", nc=00000001, {written}'
+    verdict = server().check(request(("Authorization", value)), 0.0)
+    assert verdict == Verdict(user, Problem.WRONG)
+
+
+@pytest.mark.parametrize("nonce", ["ö", "a-\udcff", "-", ""])
+def test_a_nonce_of_odd_characters_is_not_ours(nonce: str) -> None:
+    made, answering = server(), client()
+    assert answering.accept(challenge('Digest realm="emulator", nonce="n", qop="auth"'))
+    ((name, value),) = answering.headers("REGISTER", URI)
+    fields = parse_digest(value) | {"nonce": nonce}
+    fields["response"] = digest_response(
+        "MD5", "alice", "emulator", "secret", "REGISTER", fields
+    )
+    written = ", ".join(f'{key}="{text}"' for key, text in fields.items())
+    verdict = made.check(request((name, f"Digest {written}")), 0.0)
+    assert verdict == Verdict("alice", Problem.STALE)
 
 
 def test_a_proxy_challenges_by_407() -> None:

@@ -13,14 +13,17 @@ from emulator.calls.journal import message_text
 from emulator.sdp.crypto import CryptoError, parse_crypto
 from emulator.sdp.description import parse_description
 from emulator.sdp.errors import SdpParseError
+from emulator.sip.address import SourceAddress
 from emulator.sip.auth import parse_digest
 from emulator.sip.body import find_part
 from emulator.sip.dtmf_info import parse_info_digit
 from emulator.sip.errors import SipParseError
 from emulator.sip.framing import StreamFramer
 from emulator.sip.headers import parse_cseq, parse_via, split_values
-from emulator.sip.message import parse_message
+from emulator.sip.message import Response, parse_message
+from emulator.sip.options import SipOptions
 from emulator.sip.uri import parse_name_addr, parse_params, parse_sip_uri
+from tests.unit.sip.sip_world import World
 
 # The largest datagram. The square of it would be minutes, the cube days.
 LARGEST = 60_000
@@ -139,3 +142,68 @@ def test_no_mixture_of_them_takes_long_either(runs: list[tuple[str, int]]) -> No
     text = "".join(piece * count for piece, count in runs)[:LARGEST]
     for name, parse in PARSERS.items():
         assert cost_s(parse, text) < LIMIT_S, name
+
+
+# --- what comes back ---
+
+
+def reply_to(data: bytes) -> Response:
+    """Return the one answer of a user agent to a datagram."""
+    world = World()
+    bob = world.node("bob", 5060, SipOptions(users={"alice": "secret"}))
+    source = SourceAddress("udp", "198.51.100.99", 5060)
+    try:
+        bob.perform(bob.agent.receive(parse_message(data), source, 0.0))
+    except SipParseError as error:
+        assert len(str(error)) < 200
+        bob.perform(bob.agent.receive_malformed(error, source))
+    (line,) = world.log
+    assert isinstance(line.message, Response)
+    return line.message
+
+
+def without(name: str) -> str:
+    lines = HEAD.decode().splitlines()
+    return "\r\n".join(line for line in lines if not line.startswith(f"{name}:"))
+
+
+@pytest.mark.parametrize("length", [20_000, 40_000, 47_500, 60_000])
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("To: <sip:a@b> ", 400),
+        ("From: <sip:a@b> ", 400),
+        ("CSeq: 1 ", 400),
+        ("Via: SIP/2.0/UDP h;branch=z9hG4bK1 ", 400),
+        ("To: <sip:b@c>;x=", 200),
+        ("Call-ID: x", 200),
+        ("Via: SIP/2.0/UDP h;branch=z9hG4bK1;x=", 200),
+        ("Record-Route: <sip:r;lr>;x=", 200),
+        ("Require: ", 420),
+    ],
+)
+def test_an_answer_fits_a_datagram_and_quotes_little(
+    line: str, status: int, length: int
+) -> None:
+    head = without(line.partition(":")[0])
+    data = f"{head}\r\n{line}{'j' * length}\r\n\r\n".encode()
+    reply = reply_to(data)
+    assert reply.status == (513 if length > 48_000 and status != 420 else status)
+    assert len(reply.to_bytes()) < 60_000
+    assert len(reply.headers.get("Warning") or "") < 250
+
+
+def test_a_long_list_of_unknown_extensions_is_told_in_part() -> None:
+    data = HEAD + b"Require: " + b"a," * 20_000 + b"b\r\n\r\n"
+    assert len(reply_to(data).to_bytes()) < 1000
+
+
+def test_what_is_echoed_of_a_malformed_request_still_tells_whose_it_is() -> None:
+    reply = reply_to(
+        HEAD.replace(b"<sip:b@c>", b"<sip:b@c> " + b"j" * 30_000) + b"\r\n"
+    )
+    assert "h;branch=z9hG4bK1" in (reply.headers.get("Via") or "")
+    assert (reply.headers.get("CSeq"), reply.headers.get("Call-ID")) == (
+        "1 OPTIONS",
+        "x",
+    )
