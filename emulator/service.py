@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 
 from emulator.bus import Bus
 from emulator.clock import SystemClock
-from emulator.documents import did_you_mean
 from emulator.errors import ConfigError, Problem
 from emulator.events import JsonValue
 from emulator.ids import IdSource
@@ -240,6 +239,8 @@ class Service:
         return load_catalogue(files, LoadRules(CAPABILITIES, self._options.env, limits))
 
     def _check_numbers(self, flows: FlowCatalogue) -> None:
+        from emulator.documents import did_you_mean
+
         names = [flow.flow for flow in flows]
         unknown = tuple(
             self._loaded.problem(
@@ -411,6 +412,9 @@ class Service:
         return None
 
     async def _start_http(self, sock: socket.socket) -> None:
+        from emulator.api.loading import load_fastapi
+
+        load_fastapi()
         from emulator.api.app import create_app
         from emulator.api.control import ControlContext
         from emulator.api.flows import FlowContext

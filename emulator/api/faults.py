@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from fastapi import APIRouter
 from fastapi.params import Depends
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from emulator.api.schemas import Body
 from emulator.config import FaultsSettings
 from emulator.faults import KINDS, FaultBook, FaultKind, FaultRule, find_kind
 
 
-class Rule(BaseModel):
+class Rule(Body):
     """A rule that is in force."""
 
     kind: str
@@ -22,7 +23,7 @@ class Rule(BaseModel):
     chosen: int = Field(description="How many calls got it so far.")
 
 
-class ParameterBody(BaseModel):
+class ParameterBody(Body):
     """A parameter of a kind."""
 
     name: str
@@ -32,7 +33,7 @@ class ParameterBody(BaseModel):
     why: str
 
 
-class Kind(BaseModel):
+class Kind(Body):
     """A fault that can be asked for."""
 
     kind: str
@@ -42,7 +43,7 @@ class Kind(BaseModel):
     parameters: list[ParameterBody]
 
 
-class Faults(BaseModel):
+class Faults(Body):
     """The rules in force, and every kind that there is."""
 
     seed: int

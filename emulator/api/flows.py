@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from emulator.api.schemas import ErrorDetail
+from emulator.api.schemas import Body, ErrorDetail
 from emulator.calls.outbox import Outbox
 from emulator.errors import ConfigError, Problem
 
@@ -46,7 +46,7 @@ class FlowContext:
     outbox: Outbox
 
 
-class FlowBody(BaseModel):
+class FlowBody(Body):
     """One flow."""
 
     flow: str
@@ -54,21 +54,21 @@ class FlowBody(BaseModel):
     applets: int = Field(description="How many applets it has.")
 
 
-class FlowsBody(BaseModel):
+class FlowsBody(Body):
     """The flows that calls take from now on."""
 
     flows: list[FlowBody]
     warnings: list[str] = Field(description="Traps: file, line, column, what and why.")
 
 
-class RefusedFlows(BaseModel):
+class RefusedFlows(Body):
     """Why the files cannot be used; calls go on with the flows that they had."""
 
     error: ErrorDetail
     problems: list[str] = Field(description="Every problem of every file.")
 
 
-class MessageBody(BaseModel):
+class MessageBody(Body):
     """An SMS or email that a flow sent; nothing left the machine."""
 
     number: int = Field(description="Counts from 1 without holes.")
@@ -80,7 +80,7 @@ class MessageBody(BaseModel):
     body: str
 
 
-class OutboxBody(BaseModel):
+class OutboxBody(Body):
     """Messages, oldest first."""
 
     messages: list[MessageBody]

@@ -10,21 +10,27 @@ from pydantic import BaseModel, ConfigDict, Field
 from emulator.config.faults import MAX_RULES, AnyRule
 
 
-class Health(BaseModel):
+class Body(BaseModel):
+    """What every body is; built for the first request that needs it."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class Health(Body):
     """The process is alive."""
 
     status: str = "ok"
     version: str
 
 
-class Readiness(BaseModel):
+class Readiness(Body):
     """Whether calls can be taken, and what is missing."""
 
     ready: bool
     checks: dict[str, bool] = Field(description="Name of the check and its outcome.")
 
 
-class OpenSip(BaseModel):
+class OpenSip(Body):
     """What the SIP stack holds open; transactions linger 32 s after their call."""
 
     transactions: int = Field(description="All of the four kinds below.")
@@ -40,7 +46,7 @@ class OpenSip(BaseModel):
     mailboxes: int = Field(description="Sessions whose end has not been told yet.")
 
 
-class OpenCalls(BaseModel):
+class OpenCalls(Body):
     """What the calls hold."""
 
     active: int
@@ -52,7 +58,7 @@ class OpenCalls(BaseModel):
     early_traces: int = Field(description="SIP messages of no call, so far.")
 
 
-class ProcessBody(BaseModel):
+class ProcessBody(Body):
     """One process, as the system sees it; null where it does not tell (macOS)."""
 
     pid: int
@@ -69,7 +75,7 @@ class ControlBody(ProcessBody):
     threads: int
 
 
-class WorkerBody(BaseModel):
+class WorkerBody(Body):
     """A media worker; without a process while it is being started again."""
 
     number: int
@@ -78,7 +84,7 @@ class WorkerBody(BaseModel):
     process: ProcessBody | None
 
 
-class Diagnostics(BaseModel):
+class Diagnostics(Body):
     """What is open and what it takes."""
 
     sip: OpenSip
@@ -87,7 +93,7 @@ class Diagnostics(BaseModel):
     workers: list[WorkerBody]
 
 
-class LegBody(BaseModel):
+class LegBody(Body):
     """One party of a call."""
 
     sid: str = Field(description="Of the first party: the call's SID.")
@@ -101,7 +107,7 @@ class LegBody(BaseModel):
     reason: str | None = Field(description="The same in one line for people.")
 
 
-class CallBody(BaseModel):
+class CallBody(Body):
     """One call."""
 
     sid: str
@@ -129,7 +135,7 @@ class CallBody(BaseModel):
     )
 
 
-class NewCall(BaseModel):
+class NewCall(Body):
     """A call to place."""
 
     model_config = ConfigDict(extra="forbid")
@@ -147,13 +153,13 @@ class NewCall(BaseModel):
     )
 
 
-class Calls(BaseModel):
+class Calls(Body):
     """Calls, newest first."""
 
     calls: list[CallBody]
 
 
-class TimelineEntry(BaseModel):
+class TimelineEntry(Body):
     """One event of a call."""
 
     number: int = Field(description="Counts from 1 without holes.")
@@ -164,7 +170,7 @@ class TimelineEntry(BaseModel):
     data: dict[str, Any]
 
 
-class TimelineBody(BaseModel):
+class TimelineBody(Body):
     """A part of a timeline."""
 
     call_sid: str
@@ -173,14 +179,14 @@ class TimelineBody(BaseModel):
     complete: bool = Field(description="The call is over: nothing will be added.")
 
 
-class ErrorDetail(BaseModel):
+class ErrorDetail(Body):
     """What went wrong."""
 
     code: str
     message: str
 
 
-class ErrorBody(BaseModel):
+class ErrorBody(Body):
     """Every error of the control API."""
 
     error: ErrorDetail

@@ -14,7 +14,6 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Protocol
 
 from emulator.calls.text import printable
@@ -142,6 +141,8 @@ async def _exchange(client: httpx.AsyncClient, asked: Fetch) -> WebAnswer:
 
 
 def _client(settings: WebhookSettings) -> httpx.AsyncClient:
+    from http.cookiejar import CookieJar, DefaultCookiePolicy
+
     import httpx
 
     tls = ssl.create_default_context(cafile=None)

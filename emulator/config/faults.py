@@ -25,7 +25,7 @@ MAX_RULES = 100
 class FaultRuleSettings(BaseModel):
     """The calls that a fault is for; the fault's parameters stand beside them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     number: str | None = Field(
         None, description="Only calls on this ExoPhone, in any spelling."

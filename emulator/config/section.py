@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -26,6 +26,15 @@ TelephoneNumber = Annotated[str, AfterValidator(_telephone_number)]
 
 
 class Section(BaseModel):
-    """A frozen part of the tree that refuses unknown fields."""
+    """A frozen part of the tree that refuses unknown fields.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Its validator is built at its first use alone: the tree's, which has all of them
+    inside, is the one that a start needs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+def by_default() -> Any:
+    """Return the default of a section: its fields' defaults, made by the tree."""
+    return Field(default_factory=dict, validate_default=True)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from emulator.config.section import ListenPort, Port, Section
+from emulator.config.section import ListenPort, Port, Section, by_default
 
 # Only the platform sets such headers; two spellings of its guides (decisions).
 RESERVED_HEADER_PREFIXES = (
@@ -134,7 +134,7 @@ class SipSettings(Section):
     custom_header_max_bytes: int = Field(
         45, gt=0, description="A longer custom header value is dropped, with a note."
     )
-    limits: SipLimitSettings = SipLimitSettings()
+    limits: SipLimitSettings = by_default()
     require_account_header: bool = Field(
         False, description="403 to an INVITE without X-Exotel-AccountSid."
     )

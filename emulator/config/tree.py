@@ -22,7 +22,7 @@ from emulator.config.parties import (
     default_numbers,
     default_users,
 )
-from emulator.config.section import Section
+from emulator.config.section import Section, by_default
 from emulator.config.sections import (
     CallSettings,
     HttpSettings,
@@ -42,21 +42,21 @@ class Settings(Section):
         "observed", description="observed: as captured; documented: as the manual says."
     )
     data_dir: str = Field(".emulator", description="Speech cache and recordings.")
-    account: AccountSettings = AccountSettings()
+    account: AccountSettings = by_default()
     numbers: tuple[NumberSettings, ...] = Field(default_factory=default_numbers)
     users: tuple[UserSettings, ...] = Field(default_factory=default_users)
     trunks: tuple[TrunkSettings, ...] = ()
     subscribers: tuple[SubscriberSettings, ...] = ()
-    sip: SipSettings = SipSettings()
-    media: MediaSettings = MediaSettings()
-    recordings: RecordingSettings = RecordingSettings()
-    stream: StreamSettings = StreamSettings()
-    calls: CallSettings = CallSettings()
-    flow: FlowSettings = FlowSettings()
-    passthru: PassthruSettings = PassthruSettings()
-    webhooks: WebhookSettings = WebhookSettings()
-    quirks: QuirkSettings = QuirkSettings()
-    speech: SpeechSettings = SpeechSettings()
-    faults: FaultsSettings = FaultsSettings()
-    http: HttpSettings = HttpSettings()
-    logs: LogSettings = LogSettings()
+    sip: SipSettings = by_default()
+    media: MediaSettings = by_default()
+    recordings: RecordingSettings = by_default()
+    stream: StreamSettings = by_default()
+    calls: CallSettings = by_default()
+    flow: FlowSettings = by_default()
+    passthru: PassthruSettings = by_default()
+    webhooks: WebhookSettings = by_default()
+    quirks: QuirkSettings = by_default()
+    speech: SpeechSettings = by_default()
+    faults: FaultsSettings = by_default()
+    http: HttpSettings = by_default()
+    logs: LogSettings = by_default()

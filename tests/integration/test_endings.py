@@ -232,7 +232,7 @@ async def main():
     service = Service(ServeOptions(options=options, env={}))
     await service.start()
     assert all(service.readiness().values()), service.readiness()
-    print(*{name.split(".")[0] for name in sys.modules})
+    print(*sys.modules)
     await service.stop()
 
 asyncio.run(main())
@@ -249,6 +249,8 @@ asyncio.run(main())
         "httpx",
         "websockets",
         "picows",
+        "http.cookiejar",
+        "emulator.fidelity",
     }
     assert "fastapi" in loaded
     assert not loaded & heavy

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -318,3 +320,21 @@ _VALUES: st.SearchStrategy[Any] = st.recursive(
 @given(_VALUES)
 def test_json_is_read_as_what_it_says(value: Any) -> None:
     assert load(json.dumps(value)).data == value
+
+
+ROOT = Path(__file__).resolve().parents[2]
+YAML_FILES = [
+    *sorted((ROOT / "flows").glob("*.yaml")),
+    *sorted((ROOT / "config").glob("*.yaml")),
+]
+
+
+@pytest.mark.parametrize("file", YAML_FILES, ids=str)
+def test_both_yaml_parsers_read_the_same_at_the_same_places(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = file.read_text(encoding="utf-8")
+    env = dict.fromkeys(re.findall(r"\$\{(\w+)", text), "x")
+    either = reading.parse_document(str(file), text, env)
+    monkeypatch.setattr(reading, "_loaders", reading._loaders[-1:])
+    assert reading.parse_document(str(file), text, env) == either
