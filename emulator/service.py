@@ -226,15 +226,12 @@ class Service:
         self._check_numbers(self.flows)
 
     def _load_flows(self) -> tuple[FlowCatalogue, tuple[Problem, ...]]:
+        from emulator.calls.flow_facts import stream_url_rules
         from emulator.calls.verbs.registry import CAPABILITIES
         from emulator.flow.catalogue import load_catalogue
         from emulator.flow.loader import LoadRules
-        from emulator.flow.urls import CustomParameterLimits
 
-        stream = self.settings.stream
-        limits = CustomParameterLimits(
-            count=stream.custom_params_max, chars=stream.custom_params_max_chars
-        )
+        limits = stream_url_rules(self.settings)
         files = find_flow_files([Path(self.settings.flow.directory)])
         return load_catalogue(files, LoadRules(CAPABILITIES, self._options.env, limits))
 

@@ -20,6 +20,7 @@ BOTTOM = {
     "errors", "clock", "ids", "config", "logs", "events", "bus", "faults", "documents",
     "fidelity",
     "stream_options",
+    "stream_query",
 }  # fmt: skip
 
 # Room -> rooms that it may import beside the bottom and itself. ``None``: anything.

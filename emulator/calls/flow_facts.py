@@ -6,6 +6,7 @@ import dataclasses
 
 from emulator.config import Settings
 from emulator.flow.context import FlowOptions, PassthruOptions, QuirkOptions
+from emulator.flow.urls import StreamUrlRules
 
 
 def flow_options(settings: Settings) -> FlowOptions:
@@ -19,4 +20,15 @@ def flow_options(settings: Settings) -> FlowOptions:
         resolver_timeout_s=flow.resolver_timeout_s,
         passthru=PassthruOptions(**dict(settings.passthru)),
         quirks=QuirkOptions(**{name: getattr(quirks, name) for name in names}),
+        stream_url=stream_url_rules(settings),
+    )
+
+
+def stream_url_rules(settings: Settings) -> StreamUrlRules:
+    """Return what the settings say about the URLs of bots."""
+    stream = settings.stream
+    return StreamUrlRules(
+        count=stream.custom_params_max,
+        chars=stream.custom_params_max_chars,
+        accepts_underscore=stream.accept_sample_rate_underscore,
     )

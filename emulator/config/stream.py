@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         close_mode: str = "abrupt"
         custom_params_max: int = 25
         custom_params_max_chars: int = 800
+        accept_sample_rate_underscore: bool = False
         max_streams: int = 100
         codec: str = "pcm_s16le"
         sid_style: str = "dated"

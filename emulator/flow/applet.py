@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from emulator.flow.context import CallState
 from emulator.flow.ports import Capability, Verb
-from emulator.flow.urls import CustomParameterLimits
+from emulator.flow.urls import StreamUrlRules
 
 R = TypeVar("R")
 
@@ -127,6 +127,6 @@ class Applet(BaseModel):
         """Yield the texts that will be spoken and are known beforehand."""
         yield from ()
 
-    def findings(self, limits: CustomParameterLimits) -> Iterator[Finding]:
+    def findings(self, limits: StreamUrlRules) -> Iterator[Finding]:
         """Yield traps in this applet's own fields."""
         yield from ()

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from emulator.flow.ports import FetchResult, LegOutcome, StreamResult
+from emulator.flow.urls import StreamUrlRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class FlowOptions:
     resolver_timeout_s: float = 10.0
     passthru: PassthruOptions = PassthruOptions()
     quirks: QuirkOptions = QuirkOptions()
+    stream_url: StreamUrlRules = StreamUrlRules()
 
 
 @dataclass(frozen=True, slots=True)

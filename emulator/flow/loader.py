@@ -21,7 +21,7 @@ from emulator.flow.applet import Applet, Exit
 from emulator.flow.fields import FlowPlace
 from emulator.flow.model import APPLETS, Flow, FlowHead
 from emulator.flow.ports import Capability
-from emulator.flow.urls import CustomParameterLimits
+from emulator.flow.urls import StreamUrlRules
 from emulator.flow.validation import graph_warnings, target_problems
 
 M = TypeVar("M", bound=BaseModel)
@@ -40,7 +40,7 @@ class LoadRules:
 
     capabilities: Set[Capability]
     env: Mapping[str, str] = field(default_factory=dict)
-    limits: CustomParameterLimits = CustomParameterLimits()
+    limits: StreamUrlRules = StreamUrlRules()
 
 
 @dataclass(frozen=True)

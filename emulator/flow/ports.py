@@ -244,8 +244,8 @@ class OpenStream(Verb[StreamResult]):
 
     Attributes:
         url: ``ws://`` or ``wss://``, as dialled, userinfo and query included.
-        custom_parameters: All that ``start`` shall show: of the URL, of the applet and
-            of the caller's SIP headers.
+        custom_parameters: What ``start`` shall show beside those of the URL: of the
+            applet and of the caller's SIP headers.
         codec: None leaves it to the setting ``stream.codec``.
     """
 

@@ -23,41 +23,41 @@ class BotApplet(Applet):
 
     ``url`` is static (``ws``, ``wss``), or dynamic (``http``, ``https``: it answers
     ``{"url": "wss://…"}``). Its query pairs and ``custom_parameters`` reach the bot in
-    ``start``; ``sample-rate`` in the query is 8000, 16000 or 24000. ``codec`` beats the
-    setting ``stream.codec``.
+    ``start``. ``sample_rate`` is 8000, 16000 or 24000; ``sample-rate`` in the query
+    wins over it. ``codec`` beats the setting ``stream.codec``.
     """
 
     url: StreamUrl | None = None
     custom_parameters: dict[Annotated[str, Field(min_length=1)], str] = {}
     codec: Literal["pcm_s16le", "mulaw"] | None = None
+    sample_rate: Literal[8000, 16000, 24000] | None = None
 
     def needs(self) -> Iterator[Need]:
         if self.url is not None and urls.is_resolver(self.url):
             yield Need(Capability.FETCH, ("url",))
             yield Need(Capability.CLOCK, ("url",))
 
-    def findings(self, limits: urls.CustomParameterLimits) -> Iterator[Finding]:
+    def findings(self, limits: urls.StreamUrlRules) -> Iterator[Finding]:
         if self.url is None:
             return
         if urls.has_blank(self.url):
             yield Finding(BLANK, ("url",))
         if not urls.is_resolver(self.url):
-            for trap in self._rate_traps(self.url):
+            for trap in self._rate_traps(self.url, limits):
                 yield Finding(trap, ("url",))
         yield from self._parameter_findings(self.url, limits)
 
-    def _rate_traps(self, url: str) -> Iterator[str]:
-        yield from urls.sample_rate_traps(url)
+    def _rate_traps(self, url: str, rules: urls.StreamUrlRules) -> Iterator[str]:
+        yield from urls.sample_rate_traps(url, self.sample_rate, rules)
 
     def _parameter_findings(
-        self, url: str, limits: urls.CustomParameterLimits
+        self, url: str, limits: urls.StreamUrlRules
     ) -> Iterator[Finding]:
         path = ("custom_parameters",) if self.custom_parameters else ("url",)
-        count, chars = urls.count_parameters(url, self.custom_parameters)
-        found = f"{count} custom parameter{'s' * (count != 1)}, {chars} characters"
-        if count > limits.count or chars > limits.chars:
-            message = f"{found}: at most {limits.count} and {limits.chars}"
-            yield Finding(message, path, is_error=True)
+        count, chars = urls.count_parameters(url, self.custom_parameters, limits)
+        found = urls.spell_parameters(count, chars)
+        if overrun := limits.overrun(count, chars):
+            yield Finding(overrun, path, is_error=True)
         elif count > limits.portable_count or chars > limits.portable_chars:
             portable = f"{limits.portable_count} and {limits.portable_chars}"
             message = f"{found}: some accounts take at most {portable}"
@@ -69,30 +69,44 @@ class BotApplet(Applet):
         return hangs_up and self.url is not None and urls.has_blank(self.url)
 
     def parameters_for(self, call: CallState, url: str) -> Mapping[str, str]:
-        """Return all that ``start`` shall show when ``url`` is dialled.
+        """Return what ``start`` shall show beside the parameters of ``url`` itself.
 
-        The flow's own values win over those that a caller can choose.
+        The flow's own values, those of the URL too, win over those of the caller.
         """
+        in_url = urls.parse_query(url, call.options.stream_url).parameters
+        given = call.context.sip_parameters.items()
         return {
-            **call.context.sip_parameters,
-            **urls.parse_query(url).parameters,
+            **{name: value for name, value in given if name not in in_url},
             **self.custom_parameters,
         }
+
+    def rate_hz(self, call: CallState, url: str) -> int:
+        """Return the sample rate of both directions when ``url`` is dialled."""
+        return urls.sample_rate_hz(url, self.sample_rate, call.options.stream_url)
+
+    def find_bot(self, url: str, call: CallState) -> Generator[Verb[Any], Any, str]:
+        """Return the ``ws`` or ``wss`` URL to dial (streaming spec §1.2).
+
+        Raises:
+            ResolverError: The dynamic URL did not answer as it must, or with more
+                parameters than the applet's leave room for.
+        """
+        url = urls.without_blanks(url)
+        if not urls.is_resolver(url):
+            return url
+        found = yield from _resolve(url, call)
+        rules = call.options.stream_url
+        counts = urls.count_parameters(found, self.custom_parameters, rules)
+        if overrun := rules.overrun(*counts):
+            raise ResolverError(f"the dynamic URL led to {overrun}")
+        return found
 
 
 class ResolverError(Exception):
     """A dynamic URL did not lead to a bot; the text says why."""
 
 
-def find_bot(url: str, call: CallState) -> Generator[Verb[Any], Any, str]:
-    """Return the ``ws`` or ``wss`` URL to dial (streaming spec §1.2).
-
-    Raises:
-        ResolverError: The dynamic URL did not answer as it must.
-    """
-    url = urls.without_blanks(url)
-    if not urls.is_resolver(url):
-        return url
+def _resolve(url: str, call: CallState) -> Generator[Verb[Any], Any, str]:
     now = (yield from carry_out(TellTime())).now
     asked = add_query(url, passthru_parameters(call, now))
     verb = Fetch("stream", asked, call.options.resolver_timeout_s)

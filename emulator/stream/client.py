@@ -155,10 +155,13 @@ class StreamClient:
     # -- dialling
 
     async def _run(self) -> None:
+        if self._link is None:
+            self._fail(self._url_error)  # Never dialled: these words are ours.
+            return
         try:
             link = await self._dial()
         except DialFailed as failure:
-            self._fail(failure)
+            self._fail(dial_errors.PREFIX + failure.text, failure.http_status)
             return
         try:
             await link.wait_closed()
@@ -167,8 +170,7 @@ class StreamClient:
 
     async def _dial(self) -> Link:
         """Try as often as the options allow; raise the last attempt's failure."""
-        if self._link is None:
-            raise DialFailed(self._url_error)
+        assert self._link is not None
         failure: DialFailed | None = None
         for attempt in range(1, 2 + self._options.handshake_retries):
             if failure is not None and self._options.retry_delay_s > 0:
@@ -194,11 +196,10 @@ class StreamClient:
             data["previous_error"] = dial_errors.PREFIX + failure.text
         self._happened("stream.connecting", data)
 
-    def _fail(self, failure: DialFailed) -> None:
-        error = dial_errors.PREFIX + failure.text
+    def _fail(self, error: str, http_status: int | None = None) -> None:
         data: dict[str, JsonValue] = {"error": error, "url": self._masked_url()}
-        if failure.http_status is not None:
-            data["http_status"] = failure.http_status
+        if http_status is not None:
+            data["http_status"] = http_status
         self._happened("stream.failed", data)
         self._end(_Ending("failed", "NA", error))
 
@@ -391,9 +392,7 @@ def _prepare(
     """Return URL, protocol and the URL's error; a bad URL fails when dialled."""
     try:
         url = parse_bot_url(request.url, options)
-        parameters, notes = merge_parameters(
-            url.custom_parameters, request.custom_parameters, options
-        )
+        parameters, notes = merge_parameters(url, request.custom_parameters, options)
     except StreamUrlError as problem:
         given = request.custom_parameters
         protocol = StreamProtocol(request, options, given, request.sample_rate_hz)

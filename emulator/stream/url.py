@@ -9,10 +9,15 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from emulator.errors import ConfigError
 from emulator.stream_options import StreamOptions
+from emulator.stream_query import (
+    SAMPLE_RATE_ALIAS,
+    parameter_text,
+    sample_rate_names,
+)
 
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
 SAMPLE_RATES_HZ = (8000, 16000, 24000)
@@ -39,6 +44,7 @@ class BotUrl:
         authorization: The value of the Authorization header, or None.
         sample_rate_hz: As the query asks, or None when it does not.
         custom_parameters: The query's pairs, decoded, in their order.
+        parameter_chars: Their length as they stand in the query.
         notes: (rule, example) of everything that another account may refuse.
     """
 
@@ -50,6 +56,7 @@ class BotUrl:
     authorization: str | None
     sample_rate_hz: int | None
     custom_parameters: Mapping[str, str]
+    parameter_chars: int
     notes: tuple[tuple[str, str], ...] = ()
 
 
@@ -73,6 +80,7 @@ def parse_bot_url(url: str, options: StreamOptions) -> BotUrl:
         authorization=_authorization(parts.netloc),
         sample_rate_hz=rate_hz,
         custom_parameters=parameters,
+        parameter_chars=len(parameter_text(parts.query, _not_listed(options))),
         notes=tuple(notes),
     )
 
@@ -116,18 +124,28 @@ def _read_query(
     rate_hz: int | None = None
     parameters: dict[str, str] = {}
     notes: list[tuple[str, str]] = []
+    rate_names = _rate_names(options)
+    not_listed = _not_listed(options)
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if name == "sample_rate" and not options.accept_sample_rate_underscore:
-            notes.append(("url.sample_rate_name", f"{name}={value}"))
-        elif name in ("sample-rate", "sample_rate"):
+        if name in rate_names:
             rate_hz = _sample_rate(value, notes)
-            if not options.sample_rate_in_custom_params:
-                continue
+        elif name == SAMPLE_RATE_ALIAS:
+            notes.append(("url.sample_rate_name", f"{name}={value}"))
+        if name in not_listed:
+            continue
         if name in parameters:
             notes.append(("url.params_repeated", f"{name}={value}"))
         else:
             parameters[name] = value
     return rate_hz, parameters, notes
+
+
+def _rate_names(options: StreamOptions) -> tuple[str, ...]:
+    return sample_rate_names(accepts_underscore=options.accept_sample_rate_underscore)
+
+
+def _not_listed(options: StreamOptions) -> tuple[str, ...]:
+    return () if options.sample_rate_in_custom_params else _rate_names(options)
 
 
 def _sample_rate(value: str, notes: list[tuple[str, str]]) -> int:
@@ -138,12 +156,12 @@ def _sample_rate(value: str, notes: list[tuple[str, str]]) -> int:
 
 
 def merge_parameters(
-    from_url: Mapping[str, str], given: Mapping[str, str], options: StreamOptions
+    url: BotUrl, given: Mapping[str, str], options: StreamOptions
 ) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
     """Join the URL's parameters with those of applet and SIP headers, which win.
 
-    The limits are held against the URL's alone: the applet's are checked when the flow
-    is loaded, and a caller's headers must not fail a call.
+    The limits are held against the URL's alone: the applet's are checked where the URL
+    becomes known, and a caller's headers must not fail a call.
 
     Returns:
         The parameters as ``start`` shall carry them, and notes.
@@ -151,9 +169,9 @@ def merge_parameters(
     Raises:
         StreamUrlError: The URL has more than the options allow.
     """
-    chars = len(urlencode(from_url))
-    _check_limits(len(from_url), chars, options)
-    return {**from_url, **given}, tuple(_portability(len(from_url), chars))
+    count, chars = len(url.custom_parameters), url.parameter_chars
+    _check_limits(count, chars, options)
+    return {**url.custom_parameters, **given}, tuple(_portability(count, chars))
 
 
 def _check_limits(count: int, chars: int, options: StreamOptions) -> None:

@@ -42,9 +42,9 @@ def free_port() -> int:
         return port
 
 
-def assert_failed(sink: Recorder, error: str) -> None:
+def assert_failed(sink: Recorder, error: str, prefix: str = PREFIX) -> None:
     outcome = sink.outcome
-    assert outcome.error == PREFIX + error
+    assert outcome.error == prefix + error
     assert (outcome.status, outcome.disconnected_by) == ("failed", "NA")
     assert outcome.duration_s == 0
     assert (outcome.close_code, outcome.closed_first) == (None, None)
@@ -296,7 +296,7 @@ def test_a_url_that_cannot_be_dialled_fails_without_an_attempt(
 ) -> None:
     async def scenario() -> None:
         sink = await dial_to_the_end(url)
-        assert_failed(sink, error)
+        assert_failed(sink, error, prefix="")
         assert sink.data("stream.connecting") == []
 
     play(scenario)

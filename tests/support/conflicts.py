@@ -79,7 +79,7 @@ def camel_case(accepts: bool) -> object:
 
 def four_parameters(maximum: int) -> object:
     options = StreamOptions(custom_params_max=maximum)
-    found = parse_bot_url("ws://b/?a=1&b=2&c=3&d=4", options).custom_parameters
+    found = parse_bot_url("ws://b/?a=1&b=2&c=3&d=4", options)
     try:
         return len(merge_parameters(found, {}, options)[0])
     except StreamUrlError:

@@ -69,7 +69,7 @@ class Passthru(Applet):
         yield Need(Capability.FETCH)
         yield Need(Capability.CLOCK)
 
-    def findings(self, limits: urls.CustomParameterLimits) -> Iterator[Finding]:
+    def findings(self, limits: urls.StreamUrlRules) -> Iterator[Finding]:
         if urls.has_blank(self.url):
             yield Finding(BLANK, ("url",))
         for way in self.exits():

@@ -18,7 +18,7 @@ from emulator.flow.ports import (
     StopStream,
     StreamResult,
 )
-from emulator.flow.streaming import BLANK, BotApplet, ResolverError, find_bot
+from emulator.flow.streaming import BLANK, BotApplet, ResolverError
 
 
 class Stream(BotApplet):
@@ -39,10 +39,10 @@ class Stream(BotApplet):
         yield Need(Capability.FORK_STREAM)
         yield from super().needs()
 
-    def _rate_traps(self, url: str) -> Iterator[str]:
+    def _rate_traps(self, url: str, rules: urls.StreamUrlRules) -> Iterator[str]:
         # Without a sample-rate nothing surprises: a listener reads the start message.
-        if urls.parse_query(url).sample_rate is not None:
-            yield from urls.sample_rate_traps(url)
+        if urls.parse_query(url, rules).sample_rate is not None:
+            yield from super()._rate_traps(url, rules)
 
     def run(self, call: CallState) -> AppletRun:
         if self.url is None:
@@ -51,7 +51,7 @@ class Stream(BotApplet):
             yield from carry_out(Hangup("a blank in the Stream's URL"))
             return Outcome(None, BLANK)
         try:
-            url = yield from find_bot(self.url, call)
+            url = yield from self.find_bot(self.url, call)
         except ResolverError as error:
             failed = StreamResult(None, "failed", "NA", str(error), duration_s=0)
             call.stream = StreamRecord(None, None, failed)
@@ -59,7 +59,7 @@ class Stream(BotApplet):
         started = yield from carry_out(
             StartStream(
                 url=url,
-                sample_rate_hz=urls.sample_rate_hz(url),
+                sample_rate_hz=self.rate_hz(call, url),
                 codec=self.codec,
                 custom_parameters=self.parameters_for(call, url),
             )

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from emulator.flow import urls
 from emulator.flow.applet import AppletRun, Need, Outcome, carry_out
 from emulator.flow.context import CallState, StreamRecord
 from emulator.flow.fields import NodeName, RecordOptions
@@ -19,7 +18,6 @@ from emulator.flow.streaming import (
     BotApplet,
     ResolverError,
     StreamUrl,
-    find_bot,
 )
 
 # The stream was never tried (streaming spec §5.2).
@@ -49,7 +47,7 @@ class Voicebot(BotApplet):
             yield from carry_out(Hangup("a blank in the Voicebot's URL"))
             return Outcome(None, BLANK)
         try:
-            url = yield from find_bot(self.url, call)
+            url = yield from self.find_bot(self.url, call)
         except ResolverError as error:
             failed = StreamResult(None, "failed", "NA", str(error), duration_s=0)
             call.stream = StreamRecord(None, None, failed)
@@ -57,7 +55,7 @@ class Voicebot(BotApplet):
         result = yield from carry_out(
             OpenStream(
                 url=url,
-                sample_rate_hz=urls.sample_rate_hz(url),
+                sample_rate_hz=self.rate_hz(call, url),
                 codec=self.codec,
                 custom_parameters=self.parameters_for(call, url),
                 record=self.record.as_recording() if self.record else None,

@@ -335,12 +335,26 @@ def test_a_dynamic_greeting_that_fails_is_passed(
 
 
 def test_a_dynamic_bot_url_is_resolved_and_its_own_query_counts() -> None:
-    run, step = begin(type="voicebot", url=URL, next="a")
+    own = {"tier": "gold"}
+    run, step = begin(
+        type="voicebot", url=URL, next="a", sample_rate=8000, custom_parameters=own
+    )
     bot = "wss://bot.example/m?sample-rate=16000&queue=sales"
     step = ask(run, step, text(f'{{"url": "{bot}"}}', "text/html"))
     assert step.action == OpenStream(
-        bot, sample_rate_hz=16000, custom_parameters={"queue": "sales"}
+        bot, sample_rate_hz=16000, custom_parameters={"tier": "gold"}
     )
+
+
+def test_applet_and_dynamic_url_together_obey_the_limit() -> None:
+    own = {"x": "1", "y": "2", "z": "3"}
+    run, step = begin(type="voicebot", url=URL, next="a", custom_parameters=own)
+    query = "&".join(f"p{number}=1" for number in range(24))
+    step = ask(
+        run, step, text(f'{{"url": "wss://bot.example/m?{query}"}}', "text/html")
+    )
+    found = "27 custom parameters, 145 characters: at most 25 and 800"
+    assert way(step) == ("next", f"the stream failed: the dynamic URL led to {found}")
 
 
 @pytest.mark.parametrize(

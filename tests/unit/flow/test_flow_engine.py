@@ -163,12 +163,22 @@ def test_a_voicebot_hands_on_rate_codec_and_parameters() -> None:
         sample_rate_hz=16000,
         codec="mulaw",
         custom_parameters={
-            "UUI": "flow",
             "Custom-Header": "x",
-            "queue": "sales",
             "tier": "gold",
         },
     )
+
+
+@pytest.mark.parametrize(
+    ("query", "rate_hz"), [("", 24000), ("?sample-rate=8000", 8000)]
+)
+def test_the_applets_sample_rate_counts_where_the_url_has_none(
+    query: str, rate_hz: int
+) -> None:
+    bot = {**BOT, "url": f"wss://bot.example/m{query}", "sample_rate": 24000}
+    _, step = begin(flow("bot", bot=bot, bye=BYE))
+    assert isinstance(step.action, OpenStream)
+    assert step.action.sample_rate_hz == rate_hz
 
 
 def test_a_blank_in_the_url_hangs_up_as_the_platform_does() -> None:

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.flow import urls
+from emulator.stream.url import parse_bot_url
+from emulator.stream_options import StreamOptions
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,30 @@ def test_query_pairs_are_parameters_and_the_sample_rate_is_not() -> None:
 )
 def test_the_url_chooses_the_sample_rate(query: str, rate_hz: int) -> None:
     assert urls.sample_rate_hz(f"wss://bot.example/media{query}") == rate_hz
+
+
+def test_an_applets_rate_silences_the_trap_or_is_told_to_have_lost() -> None:
+    assert list(urls.sample_rate_traps("ws://b/", 16000)) == []
+    assert list(urls.sample_rate_traps("ws://b/?sample-rate=16000", 16000)) == []
+    assert list(urls.sample_rate_traps("ws://b/?sample-rate=8000", 16000)) == [
+        "the URL's sample-rate wins: 8000, not 16000"
+    ]
+
+
+def test_the_underscore_is_no_parameter_and_no_trap_where_it_is_obeyed() -> None:
+    rules = urls.StreamUrlRules(accepts_underscore=True)
+    url = "ws://b/?sample_rate=16000"
+    assert urls.sample_rate_hz(url, None, rules) == 16000
+    assert urls.count_parameters(url, {}, rules) == (0, 0)
+    assert list(urls.sample_rate_traps(url, None, rules)) == []
+
+
+def test_load_and_dial_measure_the_same() -> None:
+    for query in ("a=" + "/" * 300, "sample-rate=8000&a=%2F+b", "a&&b=", "a=é"):
+        url = f"ws://b/m?{query}"
+        dialled = parse_bot_url(url, StreamOptions())
+        counts = (len(dialled.custom_parameters), dialled.parameter_chars)
+        assert urls.count_parameters(url, {}) == counts
 
 
 def test_parameters_are_counted_as_one_query() -> None:

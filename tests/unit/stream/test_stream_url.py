@@ -101,6 +101,7 @@ def test_sample_rate_with_an_underscore_is_not_obeyed_but_noted() -> None:
 def test_sample_rate_with_an_underscore_is_obeyed_by_knob() -> None:
     url = parse("ws://b/?sample_rate=16000", accept_sample_rate_underscore=True)
     assert (url.sample_rate_hz, url.notes) == (16000, ())
+    assert (url.custom_parameters, url.parameter_chars) == ({}, 0)
 
 
 def test_parameters_are_decoded_and_keep_case_order_and_blanks() -> None:
@@ -119,30 +120,32 @@ def test_the_first_of_two_equal_names_counts_with_a_note() -> None:
 
 
 def test_given_parameters_win_over_those_of_the_url() -> None:
-    merged, notes = merge_parameters({"a": "1", "b": "2"}, {"b": "3"}, OPTIONS)
+    merged, notes = merge_parameters(parse("ws://b/?a=1&b=2"), {"b": "3"}, OPTIONS)
     assert merged == {"a": "1", "b": "3"}
     assert notes == ()
 
 
 def test_a_fourth_parameter_is_noted_and_a_26th_refused() -> None:
-    _, notes = merge_parameters({str(i): "" for i in range(4)}, {}, OPTIONS)
+    _, notes = merge_parameters(parse("ws://b/?0&1&2&3"), {}, OPTIONS)
     assert notes == (("url.params_many", "4 parameters"),)
     with pytest.raises(StreamUrlError, match="26 custom parameters.*allows 25"):
-        merge_parameters({str(i): "" for i in range(26)}, {}, OPTIONS)
+        merge_parameters(parse("ws://b/?" + "&".join(map(str, range(26)))), {}, OPTIONS)
 
 
 def test_a_callers_headers_do_not_count_against_the_limits() -> None:
     options = StreamOptions(custom_params_max=3, custom_params_max_chars=256)
     headers = {"UUI": "7", "Custom-Header": "x" * 300}
-    merged, notes = merge_parameters({"a": "", "b": "", "c": ""}, headers, options)
+    merged, notes = merge_parameters(parse("ws://b/?a&b&c"), headers, options)
     assert (len(merged), notes) == (5, ())
 
 
 def test_over_256_characters_are_noted_and_over_800_refused() -> None:
-    _, notes = merge_parameters({"a": "x" * 300}, {}, OPTIONS)
+    _, notes = merge_parameters(
+        parse("ws://b/?sample-rate=8000&a=" + "/" * 300), {}, OPTIONS
+    )
     assert notes == (("url.params_long", "302 characters"),)
     with pytest.raises(StreamUrlError, match="802 characters.*allows 800"):
-        merge_parameters({"a": "x" * 800}, {}, OPTIONS)
+        merge_parameters(parse("ws://b/?a=" + "x" * 800), {}, OPTIONS)
 
 
 @pytest.mark.parametrize(
