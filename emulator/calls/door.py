@@ -212,14 +212,39 @@ def _identify_phone(
         _note_missing_account(facts, notes)
         return Origin(user=user)
     if facts.header(ACCOUNT_HEADER) is not None:
-        notes.append(
-            f"{facts.source_ip} is in no trunk's whitelisted_ips; the platform "
-            "refuses such calls"
-        )
-        return Origin()
+        return _identify_by_account(settings, facts, notes)
     return _challenge(
         f"{facts.source_ip} is neither loopback, nor a registered phone, nor in "
         f"trunks[].whitelisted_ips, and sent no {ACCOUNT_HEADER}"
+    )
+
+
+def _identify_by_account(
+    settings: Settings, facts: Knock, notes: list[str]
+) -> Origin | Refused:
+    """A stranger names the account: no secret, so it opens no closed door (§8.6)."""
+    listed = f"{facts.source_ip} is in no trunk's whitelisted_ips"
+    if _admits_by_account(settings):
+        notes.append(f"{listed}; the platform refuses such calls")
+        return Origin()
+    if any(
+        trunk.credentials and not trunk.whitelisted_ips for trunk in settings.trunks
+    ):
+        return _challenge(f"{listed}, and one trunk has trunks[].credentials alone")
+    return Refused(
+        403,
+        "source",
+        f"{listed}, and {ACCOUNT_HEADER} alone admits nobody "
+        "(trunks[].whitelisted_ips, sip.account_header_admits)",
+    )
+
+
+def _admits_by_account(settings: Settings) -> bool:
+    """``auto``: as long as no trunk says who may call."""
+    if settings.sip.account_header_admits != "auto":
+        return settings.sip.account_header_admits == "always"
+    return not any(
+        trunk.whitelisted_ips or trunk.credentials for trunk in settings.trunks
     )
 
 

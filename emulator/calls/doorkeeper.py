@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
-from emulator.calls.door import Answer, Knock, Refused, knock
+from emulator.calls.door import ACCOUNT_HEADER, Answer, Knock, Refused, knock
 from emulator.calls.rates import CallRate
 from emulator.calls.text import printable
 from emulator.clock import Clock
@@ -122,10 +122,17 @@ def _outcome(verdict: Verdict) -> Literal["none", "wrong", "verified"]:
 
 
 def _x_headers(invite: IncomingInvite) -> dict[str, str]:
-    """Return the first value of every ``X-`` header, by name as typed."""
+    """Return the first value of every ``X-`` header, by name as typed.
+
+    Two accounts are no account: the header that opens the door has all its values.
+    """
     found: dict[str, str] = {}
+    accounts = dict.fromkeys(invite.request.headers.all(ACCOUNT_HEADER))
+    if accounts:
+        found[ACCOUNT_HEADER] = printable(", ".join(accounts))
     for name, value in invite.request.headers:
-        if name.lower().startswith("x-"):
+        lower = name.lower()
+        if lower.startswith("x-") and lower != ACCOUNT_HEADER.lower():
             found.setdefault(name, printable(value))
     return found
 

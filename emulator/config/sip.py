@@ -138,6 +138,12 @@ class SipSettings(Section):
     require_account_header: bool = Field(
         False, description="403 to an INVITE without X-Exotel-AccountSid."
     )
+    account_header_admits: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Whether X-Exotel-AccountSid admits calls from an address that is "
+        "nobody's, with a note. auto: until a trunk has whitelisted_ips or "
+        "credentials; then such calls get 403, as the platform answers.",
+    )
     require_account_domain: bool = Field(
         False, description="403 unless From's host is {account}.pstn.exotel.com."
     )

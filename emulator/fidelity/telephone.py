@@ -35,6 +35,12 @@ ROWS = (
         "sip.require_account_header", "Mandatory in the manual.",
     ),
     Row(
+        "A stranger who names the account is taken until a trunk has a whitelist or "
+        "credentials; then 403",
+        "documented", "rest spec §8.6", "calls/door.py",
+        "sip.account_header_admits", "The platform always wants the whitelist.",
+    ),
+    Row(
         "From of another host than {sid}.pstn.exotel.com is taken from trusted "
         "sources, with a note",
         "assumed", "rest spec §11, C-36", "calls/door.py",

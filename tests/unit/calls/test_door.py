@@ -103,6 +103,41 @@ def test_the_account_header_lets_a_stranger_in_with_a_note() -> None:
     assert any("whitelisted_ips" in note for note in answer.notes)
 
 
+GUARDED = {**LOCAL, "credentials": [{"user_name": "pbx", "password": "secret"}]}
+ELSEWHERE = "192.0.2.7"
+
+
+@pytest.mark.parametrize("trunk", [LOCAL, GUARDED])
+def test_the_account_header_opens_no_door_that_a_whitelist_closes(
+    trunk: dict[str, Any],
+) -> None:
+    facts = Knock("08010000001", "x", ELSEWHERE, ACCOUNT)
+    answer = refused(facts, trunks=[trunk])
+    assert (answer.status, answer.rule, answer.challenge) == (403, "source", False)
+    assert ELSEWHERE in answer.explanation
+    assert "trunks[].whitelisted_ips" in answer.explanation
+    assert "sip.account_header_admits" in answer.explanation
+
+
+def test_the_account_header_spares_nobody_a_trunks_credentials() -> None:
+    trunk = {**GUARDED, "whitelisted_ips": []}
+    facts = Knock("08010000001", "x", ELSEWHERE, ACCOUNT)
+    assert refused(facts, trunks=[trunk]).challenge
+    verified = replace(facts, digest="verified", digest_user="pbx")
+    assert admitted(verified, trunks=[trunk]).origin.trunk
+
+
+def test_this_machine_needs_no_place_on_a_whitelist() -> None:
+    assert admitted(Knock("08010000001", "x", LOOPBACK, ACCOUNT), trunks=[LOCAL])
+
+
+def test_the_setting_decides_what_the_account_header_opens() -> None:
+    facts = Knock("08010000001", "x", ELSEWHERE, ACCOUNT)
+    always, never = ({"account_header_admits": how} for how in ("always", "never"))
+    assert admitted(facts, trunks=[GUARDED], sip=always).notes
+    assert refused(facts, sip=never).status == 403
+
+
 def test_a_registered_phone_may_call() -> None:
     answer = admitted(Knock("08010000001", "alice", STRANGER, registered_user="alice"))
     assert answer.origin.user and answer.origin.user.name == "alice"
