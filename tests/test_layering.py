@@ -21,6 +21,7 @@ BOTTOM = {
     "fidelity",
     "stream_options",
     "stream_query",
+    "text",
 }  # fmt: skip
 
 # Room -> rooms that it may import beside the bottom and itself. ``None``: anything.
@@ -95,7 +96,7 @@ PURE_ROOMS: dict[str, set[str]] = {
 }
 PURE_MODULES = {
     "calls.causes", "calls.custom_headers", "calls.door", "calls.early", "calls.ending",
-    "calls.journal", "calls.rates", "calls.status", "calls.text",
+    "calls.journal", "calls.rates", "calls.status", "text",
     "calls.timeline", "calls.trunks", "worker.messages", "worker.placement",
 }  # fmt: skip
 

@@ -12,7 +12,6 @@ from typing import Literal
 
 from emulator.calls.door import ACCOUNT_HEADER, Answer, Knock, Refused, knock
 from emulator.calls.rates import CallRate
-from emulator.calls.text import printable
 from emulator.clock import Clock
 from emulator.config import Settings, TrunkSettings
 from emulator.ids import IdSource
@@ -20,6 +19,7 @@ from emulator.sip.auth import DigestServer, Problem, Verdict
 from emulator.sip.errors import SipParseError
 from emulator.sip.session import IncomingInvite
 from emulator.sip.uri import parse_sip_uri
+from emulator.text import printable
 
 CAPACITY_RETRY_AFTER_S = 10
 

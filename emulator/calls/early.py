@@ -7,8 +7,8 @@ out.
 from __future__ import annotations
 
 from emulator.calls.journal import MAX_WIRE_BYTES
-from emulator.calls.text import MAX_CHARS
 from emulator.sip.trace import SipTrace
+from emulator.text import MAX_CHARS
 
 # Between an INVITE and its call pass microseconds; this many dialogs never overlap.
 MAX_CALL_IDS = 256

@@ -18,6 +18,7 @@ from emulator.flow.engine import (
     Transition,
 )
 from emulator.flow.ports import Verb
+from emulator.text import printable
 
 
 class FlowDriver:
@@ -41,7 +42,7 @@ class FlowDriver:
             result = await self._carry_out(step.action)
             if self._stage.caller_gone.is_set():
                 await self._one_way_streams_ended()
-                step = self._run.caller_gone(result)
+                step = self._run.caller_gone(result, self._stage.dialler.ended_at)
             else:
                 step = self._run.resume(result)
 
@@ -73,7 +74,7 @@ class FlowDriver:
                     type=transition.type,
                     exit=transition.exit,
                     next=transition.target,
-                    why=transition.why,
+                    why=printable(transition.why),
                 )
             case Noted(text=text):
-                self._listener.record("note", text=text)
+                self._listener.record("note", text=printable(text))

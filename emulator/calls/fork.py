@@ -15,7 +15,6 @@ from emulator.calls.causes import (
 )
 from emulator.calls.dialing import Attempt
 from emulator.calls.media import CallMedia
-from emulator.calls.text import printable
 from emulator.sip.auth import MAX_CHALLENGES, calls_nonce_stale
 from emulator.sip.events import (
     Answered,
@@ -26,6 +25,7 @@ from emulator.sip.events import (
 )
 from emulator.sip.events import EndCause as SessionCause
 from emulator.sip.session import CallSession
+from emulator.text import printable
 
 
 @dataclass(frozen=True)

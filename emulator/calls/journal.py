@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from emulator.calls.text import printable
 from emulator.events import Event, JsonValue
 from emulator.sip.trace import Direction, SipTrace
+from emulator.text import printable
 
 # More than any phone's INVITE; a longer message is cut on the timeline only.
 MAX_TEXT_CHARS = 4096

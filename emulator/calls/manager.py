@@ -24,7 +24,6 @@ from emulator.calls.ending import EndCause
 from emulator.calls.services import CallServices
 from emulator.calls.subscribers import Subscribers
 from emulator.calls.switchboard import Switchboard
-from emulator.calls.text import printable
 from emulator.config.telephone import local_format
 from emulator.errors import EmulatorError
 from emulator.faults import FaultRule
@@ -32,6 +31,7 @@ from emulator.flow.catalogue import FlowCatalogue
 from emulator.sip.errors import SipParseError
 from emulator.sip.session import IncomingInvite
 from emulator.sip.trace import SipTrace
+from emulator.text import printable
 from emulator.worker.messages import Report
 
 logger = logging.getLogger("emulator.calls")

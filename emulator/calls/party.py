@@ -16,7 +16,6 @@ from emulator.calls.dialing import Attempt
 from emulator.calls.ending import EndCause, Ending
 from emulator.calls.leg import Leg, LegListener
 from emulator.calls.media import CallMedia
-from emulator.calls.text import printable
 from emulator.errors import NegotiationError
 from emulator.events import JsonValue
 from emulator.sdp.errors import SdpParseError
@@ -34,6 +33,7 @@ from emulator.sip.events import (
     SessionEvent,
 )
 from emulator.sip.session import CallSession
+from emulator.text import printable
 
 CALL_SID_HEADER = "X-Exotel-CallSid"
 

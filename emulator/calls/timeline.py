@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from emulator.events import EVENT_KINDS, Event, JsonValue
+from emulator.text import encodable
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,14 @@ class Entry:
     event: Event
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return the API's form."""
+        """Return the API's form, which any JSON encoder takes."""
         return {
             "number": self.number,
             "offset_ms": round(self.offset_s * 1000, 1),
             "monotonic_s": round(self.event.at_s, 6),
             "at": self.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "kind": self.event.kind,
-            "data": dict(self.event.data),
+            "data": encodable(self.event.data),
         }
 
 

@@ -31,10 +31,10 @@ from emulator.calls.outgoing import OutgoingParty
 from emulator.calls.party import Party, PartyListener
 from emulator.calls.seat import Seat
 from emulator.calls.services import CallServices
-from emulator.calls.text import printable
 from emulator.events import JsonValue
 from emulator.sip.events import ReferReceived
 from emulator.sip.session import CallSession
+from emulator.text import printable
 
 # How long the new party's phone rings.
 RING_S = 60.0

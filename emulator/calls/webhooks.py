@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from emulator.calls.text import printable
 from emulator.config import WebhookSettings
 from emulator.events import JsonValue
-from emulator.flow.parameters import mask_userinfo
+from emulator.flow.parameters import mask_secrets
 from emulator.flow.ports import Fetch
+from emulator.text import printable
 
 if TYPE_CHECKING:
     import httpx
@@ -80,7 +80,7 @@ class Webhooks:
 
     async def fetch(self, asked: Fetch, journal: Journal) -> WebAnswer:
         """Send one request; what goes wrong with it is an answer too."""
-        url = printable(mask_userinfo(asked.url), max_chars=SHOWN_URL_CHARS)
+        url = printable(mask_secrets(asked.url), max_chars=SHOWN_URL_CHARS)
         journal.record(
             "webhook.sent",
             purpose=asked.purpose,

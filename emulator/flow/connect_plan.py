@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field
 from emulator.flow.fields import WebUrl, spoken
 from emulator.flow.ports import AudioUrl, Playback, Recording, Source
 from emulator.flow.programmable import Answer, AnswerError
+from emulator.flow.urls import RESOLVER_SCHEMES, check_url
 
 # Of one list; a caller waits some seconds for each.
 MAX_DESTINATIONS = 50
@@ -91,7 +92,7 @@ class _StartPlayback(Answer):
 
 class _Parallel(Answer):
     activate: bool = False
-    max_parallel_attempts: Annotated[int, Field(ge=1)] = MAX_PARALLEL
+    max_parallel_attempts: int = MAX_PARALLEL
 
 
 class ConnectAnswer(Answer):
@@ -113,19 +114,22 @@ class ConnectAnswer(Answer):
     def plan(self, silence_ms: int) -> ConnectPlan:
         """Return what to do, and notes on what could not be kept."""
         headers, notes = sip_headers(self.custom_params)
+        playback = self._playback(silence_ms, notes)
         destinations, strange = _usable(self._wanted())
         ringing = self.parallel_ringing
         is_parallel = ringing is not None and ringing.activate
         limit = ringing.max_parallel_attempts if ringing else MAX_PARALLEL
+        if limit < 1:
+            notes.append(f"max_parallel_attempts {limit}: one after the other")
         return ConnectPlan(
             destinations=destinations,
-            parallel=min(limit, MAX_PARALLEL) if is_parallel else 1,
+            parallel=max(1, min(limit, MAX_PARALLEL)) if is_parallel else 1,
             ring_s=self.max_ringing_duration,
             talk_s=self.max_conversation_duration,
             caller_id=self.outgoing_phone_number,
             record=Recording(self.recording_channels) if self.record else None,
             music_on_hold=self._music(),
-            playback=self._playback(silence_ms),
+            playback=playback,
             sip_headers=headers,
             event_url=self.dial_passthru_event_url,
             is_asked_again=self.fetch_after_attempt,
@@ -147,12 +151,17 @@ class ConnectAnswer(Answer):
         is_tone = self.music_on_hold.type == "operator_tone"
         return "operator_tone" if is_tone else "default"
 
-    def _playback(self, silence_ms: int) -> Playback | None:
+    def _playback(self, silence_ms: int, notes: list[str]) -> Playback | None:
         wanted = self.start_call_playback
         if wanted is None:
             return None
         if wanted.type == "audio_url":
-            return Playback(wanted.playback_to, (AudioUrl(wanted.value),))
+            try:
+                url = check_url(wanted.value, RESOLVER_SCHEMES)
+            except ValueError as error:
+                notes.append(f"start_call_playback is left out: its audio_url {error}")
+                return None
+            return Playback(wanted.playback_to, (AudioUrl(url),))
         return Playback(wanted.playback_to, (spoken(wanted.value, silence_ms),))
 
 
@@ -190,14 +199,17 @@ def sip_headers(custom_params: str) -> tuple[tuple[tuple[str, str], ...], list[s
     notes: list[str] = []
     size_bytes = 0
     for name, value in parse_qsl(custom_params, keep_blank_values=True):
-        size_bytes += len(name.encode()) + len(value.encode())
+        more_bytes = len(name.encode()) + len(value.encode())
         if not _HEADER_NAME.fullmatch(name) or not value.isprintable():
             notes.append(f"custom_params: {name[:40]!r} makes no SIP header")
         elif name.lower().startswith(RESERVED_PREFIXES):
             notes.append(f"custom_params: {name!r} is a reserved name")
-        elif len(headers) >= MAX_SIP_HEADERS or size_bytes > MAX_SIP_HEADER_BYTES:
+        elif len(headers) >= MAX_SIP_HEADERS or (
+            size_bytes + more_bytes > MAX_SIP_HEADER_BYTES
+        ):
             limits = f"{MAX_SIP_HEADERS} headers of {MAX_SIP_HEADER_BYTES} bytes"
             notes.append(f"custom_params: {name!r} is beyond {limits}")
         else:
+            size_bytes += more_bytes
             headers.append((f"X-{name}", value))
     return tuple(headers), notes

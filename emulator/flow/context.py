@@ -140,6 +140,7 @@ class CallState:
     options: FlowOptions
     flow_id: str = ""
     is_caller_gone: bool = False
+    ended_at: datetime | None = None
     stream: StreamRecord | None = None
     live_streams: list[str] = field(default_factory=list)
     answer: FetchResult | None = None

@@ -20,13 +20,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from emulator.errors import LocalProtocolError
 from emulator.flow.applet import Applet, AppletRun, Outcome, WithoutCaller
 from emulator.flow.context import CallContext, CallState, FlowOptions, StreamRecord
 from emulator.flow.model import Flow
-from emulator.flow.ports import StayOnLine, StreamResult, Verb
+from emulator.flow.ports import Fetch, StayOnLine, StreamResult, Verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ class FlowRun:
         self._node = ""
         self._run: AppletRun | None = None
         self._verb: Verb[Any] | None = None
+        self._was_asked_before = False
         self._steps = 0
         self._passed_over: list[str] = []
         self._transitions: list[Transition] = []
@@ -142,7 +144,7 @@ class FlowRun:
         """Continue with the result of the last step's verb."""
         return self._step(self._advance(result))
 
-    def caller_gone(self, result: object = None) -> Step:
+    def caller_gone(self, result: object = None, at: datetime | None = None) -> Step:
         """Go on without the caller: to the Passthru behind the applet, if any.
 
         Steps may follow that are carried out and resumed as any other; none of their
@@ -151,12 +153,15 @@ class FlowRun:
         Args:
             result: What became of the verb that was being carried out, such as how
                 the stream ended; None when there is nothing to tell.
+            at: When the caller left, as webhooks are told; None: as late as now.
         """
         if self._run is None or self._verb is None:
             raise LocalProtocolError("no applet has a caller to lose")
         if self._call.is_caller_gone:
             return self.resume(result)
         self._call.is_caller_gone = True
+        self._call.ended_at = at
+        self._was_asked_before = isinstance(self._verb, Fetch)
         if isinstance(self._verb, StayOnLine):
             return self._step(Finished(_GONE))
         applet = self._applet
@@ -219,6 +224,7 @@ class FlowRun:
             return Finished(f"flow.max_steps: {limit} applets, and still no end")
         self._steps += 1
         self._node = node
+        self._was_asked_before = False
         applet = self._applet
         if self._is_passed_over(applet):
             self._passed_over.append(node)
@@ -227,6 +233,9 @@ class FlowRun:
             note = f"passed over {', '.join(self._passed_over)}: {_GONE}"
             self._transitions.append(Noted(note))
             self._passed_over.clear()
+        if applet.WITHOUT_CALLER is WithoutCaller.PASS_OVER:
+            # Told of the previous applet only; those that decide the way are none.
+            self._call.recording_url = None
         self._transitions.append(AppletEntered(self._flow.flow, node, applet.type))
         self._run = applet.run(self._call)
         return self._send(self._run, None)
@@ -247,7 +256,9 @@ class FlowRun:
             return self._transfer(outcome.transfer_to)
         if exit_ is None and not self._call.is_caller_gone:
             return Finished(outcome.why)
-        was_last = applet.WITHOUT_CALLER is WithoutCaller.RUN_LAST
+        # A request that was out when the caller left is not the last one.
+        is_last = applet.WITHOUT_CALLER is WithoutCaller.RUN_LAST
+        was_last = is_last and not self._was_asked_before
         if self._call.is_caller_gone and (was_last or self._sends_nothing_more()):
             return Finished(_GONE)
         return _LeadOn(exit_)

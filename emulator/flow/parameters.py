@@ -7,12 +7,13 @@ left out; ``EndTime`` is the epoch in India for as long as the call lives.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from emulator.flow.context import CallContext, CallState, Conversation, StreamRecord
-from emulator.flow.ports import StreamResult
+from emulator.flow.ports import LegOutcome, StreamResult
 from emulator.ids import IST
 
 Pair = tuple[str, str]
@@ -22,6 +23,15 @@ _CREATED = "%a, %d %b %Y %H:%M:%S"
 _EPOCH = datetime.fromtimestamp(0, UTC)
 # Of the one guide that has other words (streaming spec §5.1).
 _CALLER_WORDS = {"user": "caller", "bot": "bot", "NA": "system"}
+# The part of an authority that ends with the last @ (RFC 3986 §3.2).
+_USERINFO = re.compile(r"^([^/?#]*//)[^/?#]*@")
+# Values of parameters whose names say that they are secret.
+_SECRET_PARAMETER = re.compile(
+    r"((?:[?&;]|%3F|%26)(?:[\w-]{0,32}[_-])?"
+    r"(?:(?:api|access|secret|auth)?(?:key|token)|secret|auth|authorization"
+    r"|password|passwd|pwd|signature|sig)(?:=|%3D))(?:(?!%26)[^&;#\s])+",
+    re.IGNORECASE,
+)
 # Deprecated, and still sent without a value.
 _NULLS = ("ForwardedFrom", "ProcessStatus", "RecordingAvailableBy")
 
@@ -58,10 +68,16 @@ def add_query(url: str, pairs: list[Pair]) -> str:
 
 
 def mask_userinfo(url: str) -> str:
-    """Return ``url`` with ``***`` for its credentials."""
-    parts = urlsplit(url)
-    userinfo, at, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"***@{host}")) if at else url
+    """Return ``url``, or what was meant for one, with ``***`` for its credentials."""
+    return _USERINFO.sub(r"\1***@", url, count=1)
+
+
+def mask_secrets(url: str) -> str:
+    """Return ``url`` with ``***`` for credentials and for secrets in its query.
+
+    A URL in the query, percent-encoded, is masked as well.
+    """
+    return _SECRET_PARAMETER.sub(r"\1***", mask_userinfo(url))
 
 
 def _call(call: CallState, now: datetime) -> Iterator[tuple[str, str | None]]:
@@ -93,7 +109,7 @@ def _direction(call: CallState) -> str:
 
 def _end_time(call: CallState, now: datetime) -> datetime | None:
     if call.is_caller_gone:
-        return now
+        return call.ended_at or now
     return _EPOCH if call.options.quirks.epoch_end_time else None
 
 
@@ -113,14 +129,20 @@ def _call_type(call: CallState) -> str:
 
 
 def _dialled(talk: Conversation | None) -> str:
-    return talk.legs[-1].outcome.number if talk and talk.legs else ""
+    """Return who talked; without a talk, who was rung last."""
+    return _decisive(talk).number if talk and talk.legs else ""
+
+
+def _decisive(talk: Conversation) -> LegOutcome:
+    outcomes = [leg.outcome for leg in talk.legs]
+    answered = [outcome for outcome in outcomes if outcome.status == "completed"]
+    return (answered or outcomes)[-1]
 
 
 def _connect(talk: Conversation | None) -> Iterator[tuple[str, str | None]]:
     if talk is None or not talk.legs:
         return
-    answered = [leg for leg in talk.legs if leg.outcome.status == "completed"]
-    yield "DialCallStatus", (answered or talk.legs)[-1].outcome.status
+    yield "DialCallStatus", _decisive(talk).status
     for index, leg in enumerate(talk.legs):
         outcome = leg.outcome
         yield f"Legs[{index}][Number]", outcome.number

@@ -11,13 +11,14 @@ import json
 from collections.abc import Generator
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from emulator.documents import complaints_of
 from emulator.flow.applet import carry_out
 from emulator.flow.context import CallState
 from emulator.flow.parameters import add_query, passthru_parameters
 from emulator.flow.ports import Fetch, FetchResult, TellTime, Verb
+from emulator.text import printable
 
 TIMEOUT_S = 5.0
 HEADERS = (("Exotel-Version", "1.0"),)
@@ -26,9 +27,28 @@ M = TypeVar("M", bound="Answer")
 
 
 class Answer(BaseModel):
-    """A JSON answer; what it does not know is ignored, as the platform does."""
+    """A JSON answer; what it does not know is ignored, as the platform does.
+
+    Two things are mended before it is checked: ``null`` is a field left out, and what
+    no timeline, SIP header or query can carry is replaced in every text.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mend(cls, data: object) -> object:
+        if not isinstance(data, dict):
+            return data
+        return {name: _fit(value) for name, value in data.items() if value is not None}
+
+
+def _fit(value: object) -> object:
+    if isinstance(value, str):
+        return printable(value, keep="\n\t", max_chars=len(value))
+    if isinstance(value, list):
+        return [_fit(item) if isinstance(item, str) else item for item in value]
+    return value
 
 
 class AnswerError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
@@ -20,6 +21,8 @@ BAD_PORT = (
 )
 SAMPLE_RATES_HZ = (8000, 16000, 24000)
 DEFAULT_SAMPLE_RATE_HZ = 8000
+# Control characters, lone surrogates, and what stands for one that has been replaced.
+_UNUSABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\N{REPLACEMENT CHARACTER}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def check_url(
 
 
 def _split(value: str) -> SplitResult:
-    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in value):
+    if _UNUSABLE.search(value):
         raise ValueError("holds a control character")
     # Python's own words quote the URL, where a password may stand.
     try:

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -301,6 +302,13 @@ def test_a_dynamic_url_brings_its_own_options(
     kinds = [event["EventType"] for event in events]
     assert kinds == ["Dial", "Ringing", "Answered", "Terminal"]
     assert events[-1]["DialCallStatus"] == "completed"
+    # In Indian time, as everything that webhooks are told.
+    times = [
+        events[-1]["CurrentTime"],
+        hooks.asked("/talked")[0].parameters["CurrentTime"],
+    ]
+    last, talked = map(datetime.fromisoformat, times)
+    assert abs(last - talked) < timedelta(minutes=5)
     invite = next(
         data["text"]
         for data in of_kind(story, "sip.sent")

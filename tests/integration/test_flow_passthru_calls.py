@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ import pytest
 
 from emulator.cli import signals
 from emulator.flow.applets.connect import MAX_ROUNDS
+from emulator.ids import IST
 from tests.support.flow_world import FlowWorld, flow_world
 from tests.support.phone import Phone
 from tests.support.processes import free_port
@@ -308,6 +310,10 @@ def test_a_passthru_tells_what_the_manual_says(world: FlowWorld, case: str) -> N
     assert phone.events("call.ended")[0]["by"] == ("caller" if is_gone else "platform")
     # Its answer leads nowhere: nothing follows it.
     if is_gone:
+        ended = datetime.fromisoformat(world.running.finished_call()["ended_at"])
+        assert (
+            asked.parameters["EndTime"] == f"{ended.astimezone(IST):%Y-%m-%d %H:%M:%S}"
+        )
         assert phone.way[-1] == "tell on_ok"
 
 

@@ -27,6 +27,7 @@ from emulator.flow.ports import (
     LegOutcome,
     Playback,
 )
+from emulator.text import printable
 
 LegStatus = Literal["completed", "busy", "no-answer", "failed", "canceled"]
 
@@ -247,7 +248,7 @@ class _Connecting:
         )
 
     def _note(self, text: str) -> None:
-        self._stage.listener.record("note", text=text)
+        self._stage.listener.record("note", text=printable(text))
 
 
 DIAL = handler(Dial, _dial, Capability.DIAL)

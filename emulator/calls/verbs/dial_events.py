@@ -12,6 +12,7 @@ from functools import partial
 from emulator.calls.dialled import DialledLeg
 from emulator.calls.verbs.stage import Stage
 from emulator.flow.ports import Dial, Fetch
+from emulator.ids import IST
 
 TIMEOUT_S = 10.0
 
@@ -38,6 +39,7 @@ class DialEvents:
         if self._url is None:
             return
         context = self._stage.context
+        now = self._stage.services.clock.utc()
         fields = {
             "CallSid": context.call_sid,
             "LegSid": leg.sid,
@@ -45,7 +47,7 @@ class DialEvents:
             "CallFrom": context.from_,
             "CallTo": context.to,
             "DialWhomNumber": leg.to,
-            "CurrentTime": f"{self._stage.services.clock.utc():%Y-%m-%d %H:%M:%S}",
+            "CurrentTime": f"{now.astimezone(IST):%Y-%m-%d %H:%M:%S}",
         }
         if event == "Terminal":
             fields |= {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from emulator.calls.text import printable
 from emulator.calls.verbs.stage import Stage, handler
 from emulator.flow.ports import Capability, Done, SendMessage
+from emulator.text import printable
 
 
 async def _send_message(stage: Stage, verb: SendMessage) -> Done:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from emulator.calls.leg import Prompt
-from emulator.calls.verbs.stage import Stage, handler
+from emulator.calls.verbs.stage import Stage, handler, unless_gone
 from emulator.events import JsonValue
-from emulator.flow.parameters import mask_userinfo
+from emulator.flow.parameters import mask_secrets
 from emulator.flow.ports import (
     AudioFile,
     AudioUrl,
@@ -45,10 +45,13 @@ async def locate(stage: Stage, source: Source) -> Located | str:
         case AudioFile():
             return Located({"file": source.path}, {"path": source.path})
         case AudioUrl():
-            found = await stage.services.audio_urls.fetch(source.url, stage.listener)
+            fetching = stage.services.audio_urls.fetch(source.url, stage.listener)
+            found = await unless_gone(stage, fetching)
+            if found is None:
+                return f"{mask_secrets(source.url)}: the caller left before it came"
             if found.path is None:
-                return f"{mask_userinfo(source.url)}: {found.error}"
-            said = {"audio_url": mask_userinfo(source.url)}
+                return f"{mask_secrets(source.url)}: {found.error}"
+            said = {"audio_url": mask_secrets(source.url)}
             return Located(said, {"path": str(found.path)})
         case Silence():
             silence_ms = source.duration_ms

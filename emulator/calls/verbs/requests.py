@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emulator.calls.verbs.stage import Stage, handler
+from emulator.calls.verbs.stage import Stage, handler, unless_gone
 from emulator.flow.ports import Capability, Fetch, FetchResult
 
 
@@ -13,7 +13,10 @@ async def _fetch(stage: Stage, verb: Fetch) -> FetchResult:
     if not verb.is_awaited:
         stage.beside.create_task(_send(stage, verb))
         return FetchResult(None)
-    answer = await stage.services.webhooks.fetch(verb, stage.listener)
+    asking = stage.services.webhooks.fetch(verb, stage.listener)
+    answer = await unless_gone(stage, asking)
+    if answer is None:
+        return FetchResult(None, error="the caller left before it came")
     return FetchResult(
         answer.status,
         answer.content_type,

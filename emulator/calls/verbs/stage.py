@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from emulator.calls.dialing import Identity, Route
@@ -18,6 +19,7 @@ from emulator.flow.context import CallContext
 from emulator.flow.ports import Capability, Recording, StreamResult, Verb
 
 V = TypeVar("V", bound=Verb[Any])
+R = TypeVar("R")
 
 # More keys than any input takes; who presses on is no person.
 MAX_WAITING_KEYS = 300
@@ -69,6 +71,10 @@ class Dialler(Caller, Protocol):
     @property
     def ending(self) -> Ending | None:
         """How the call ended; None while it is up."""
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When the call ended, in UTC; None while it is up."""
 
     def dial(self, route: Route, ring_timeout_s: float, sid: str) -> DialledLeg:
         """Return a further party, which ``DialledLeg.ring`` rings."""
@@ -122,6 +128,22 @@ class Stage:
         self.last_stream = ""
         self.has_greeted = False
         self.has_recorded = False
+
+
+async def unless_gone(stage: Stage, work: Coroutine[Any, Any, R]) -> R | None:
+    """Return what ``work`` does; None when the caller leaves first.
+
+    It goes on beside the flow then. It is not left when the caller has gone before.
+    """
+    if stage.caller_gone.is_set():
+        return await work
+    task = stage.beside.create_task(work)
+    gone = asyncio.create_task(stage.caller_gone.wait())
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+    return task.result() if task.done() else None
 
 
 @contextmanager

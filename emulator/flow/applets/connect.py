@@ -198,6 +198,8 @@ def _remember(
     call.recording_url = result.recording_url
     if not legs and result.ended_by is None:
         return  # Nobody could be rung: that is no attempt to converse.
+    if result.talk_s is not None:
+        call.has_voicemail = False  # The last that was recorded decides CallType.
     call.conversation = Conversation(
         tuple(legs),
         result.talk_s,

@@ -10,8 +10,10 @@ from pydantic import model_validator
 from emulator.flow.applet import Applet, AppletRun, Need, Outcome, carry_out
 from emulator.flow.context import CallState
 from emulator.flow.fields import Audible, NodeName, WebUrl, spoken
-from emulator.flow.parameters import add_query, greeting_parameters
+from emulator.flow.parameters import add_query, greeting_parameters, mask_secrets
 from emulator.flow.ports import AudioUrl, Capability, Fetch, Play, Source, Verb
+from emulator.flow.urls import RESOLVER_SCHEMES, check_url
+from emulator.text import printable
 
 # A dynamic greeting is a few lines; more would keep a caller for minutes.
 MAX_LINES = 20
@@ -83,11 +85,20 @@ def _ask(
     lines = [line.strip() for line in answer.body.splitlines() if line.strip()]
     if len(lines) > MAX_LINES or any(len(line) > MAX_LINE_CHARS for line in lines):
         return f"more than {MAX_LINES} lines or {MAX_LINE_CHARS} characters in one"
-    sources = tuple(_line(line, call.options.silent_greeting_ms) for line in lines)
-    return sources or "the answer is empty"
+    if not lines:
+        return "the answer is empty"
+    asked_for = [_line(line, call) for line in lines]
+    usable = tuple(source for source in asked_for if source is not None)
+    return usable or "no line of the answer can be played"
 
 
-def _line(line: str, silence_ms: int) -> Source:
-    if line.startswith(("http://", "https://")):
-        return AudioUrl(line)
-    return spoken(line, silence_ms)
+def _line(line: str, call: CallState) -> Source | None:
+    """Return what a line wants played; None, with a note, for an unusable URL."""
+    if not line.startswith(("http://", "https://")):
+        text = printable(line, max_chars=MAX_LINE_CHARS)
+        return spoken(text, call.options.silent_greeting_ms)
+    try:
+        return AudioUrl(check_url(line, RESOLVER_SCHEMES))
+    except ValueError as error:
+        call.note(f"{mask_secrets(line)[:200]!r} is not played: it {error}")
+        return None

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from emulator.calls.ending import EndCause, Ending
 from emulator.calls.journal import MAX_TEXT_CHARS, sip_event
 from emulator.calls.status import CallStatus
-from emulator.calls.text import MAX_CHARS, printable
 from emulator.sip.address import SourceAddress
 from emulator.sip.message import parse_message
 from emulator.sip.trace import Direction, SipTrace
+from emulator.text import MAX_CHARS, printable
 
 MESSAGE = b"""\
 OPTIONS sip:\xff@127.0.0.1 SIP/2.0\r

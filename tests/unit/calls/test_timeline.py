@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -58,3 +59,14 @@ def test_a_call_cannot_leave_its_end() -> None:
     with pytest.raises(LocalProtocolError, match="ringing after completed"):
         advance(CallStatus.COMPLETED, CallStatus.RINGING)
     assert advance(CallStatus.RINGING, CallStatus.CANCELED) is CallStatus.CANCELED
+
+
+def test_whatever_text_is_recorded_can_be_served() -> None:
+    record = timeline()
+    record.append(
+        Event("note", 1000.0, {"text": "a\ud800", "more": {"\udfff": ["\udc00é"]}})
+    )
+    (entry,) = record
+    shown = json.dumps(entry.to_json(), ensure_ascii=False)
+    assert shown.encode().count("\N{REPLACEMENT CHARACTER}".encode()) == 3
+    assert "é" in shown

@@ -405,3 +405,23 @@ def test_the_latest_of_two_streams_is_stopped() -> None:
     assert step.action == StopStream("s2")
     step = run.resume(StreamResult("s2", "completed", "user", duration_s=1))
     assert isinstance(step.action, Hangup)
+
+
+def test_a_line_that_is_no_usable_url_is_left_out_of_a_dynamic_greeting() -> None:
+    run, _ = begin(type="greeting", url=URL, next="a")
+    run.resume(FetchResult(200, "text/plain"))
+    body = "http://[::1/a.wav\nHello\x1b[31m.\nhttp://h/b.wav"
+    step = run.resume(FetchResult(200, "text/plain", body))
+    hello = Say("Hello\N{REPLACEMENT CHARACTER}[31m.")
+    assert step.action == Play((hello, AudioUrl("http://h/b.wav")))
+    (note,) = [t.text for t in step.transitions if isinstance(t, Noted)]
+    assert note.startswith("'http://[::1/a.wav' is not played: it is no URL")
+
+
+def test_a_dynamic_greeting_of_broken_urls_alone_goes_on() -> None:
+    run, _ = begin(type="greeting", url=URL, next="a")
+    run.resume(FetchResult(200, "text/plain"))
+    step = run.resume(FetchResult(200, "text/plain", "http://[::1/a.wav"))
+    left = [t for t in step.transitions if isinstance(t, AppletLeft)]
+    assert left[0].exit == "next"
+    assert left[0].why == "nothing to play: no line of the answer can be played"

@@ -306,3 +306,66 @@ def test_sip_headers_are_bounded_and_clean() -> None:
 def test_hanging_up_follows() -> None:
     run, step = begin(dial=[ALICE], after_conversation="bye")
     assert run.resume(TALKED).action == Hangup("the flow hung up")
+
+
+# --- what an answer may hold ---------------------------------------------------------
+
+
+def dialled(body: Mapping[str, Any]) -> tuple[Dial, list[str]]:
+    """Return what is dialled when a URL answers ``body``, and the notes."""
+    run, step = begin(url=URL)
+    step = ask(run, step, answer({"destination": {"numbers": ["0991"]}, **body}))
+    assert isinstance(step.action, Dial)
+    return step.action, [t.text for t in step.transitions if isinstance(t, Noted)]
+
+
+@pytest.mark.parametrize("strange", ["\ud800", "\x1b", "\r\n"])
+def test_characters_that_nothing_can_carry_are_replaced(strange: str) -> None:
+    dial, _ = dialled({"outgoing_phone_number": f"1{strange}2"})
+    assert dial.caller_id is not None
+    dial.caller_id.encode()
+    assert dial.caller_id.strip("12").strip("\ufffd\n") == ""
+    dial, notes = dialled({"custom_params": f"a={strange}"})
+    assert str((dial.sip_headers, notes)).isprintable()
+
+
+def test_a_broken_url_for_the_playback_costs_the_playback_alone() -> None:
+    for url in ("http://[::1/a.wav", "http://h/\ud800", "ftp://h/a.wav"):
+        playback = {"type": "audio_url", "value": url}
+        dial, notes = dialled({"start_call_playback": playback})
+        assert dial.playback is None
+        assert "start_call_playback is left out" in notes[0]
+
+
+def test_null_is_a_field_left_out() -> None:
+    nulls = dict.fromkeys(("custom_params", "record", "max_ringing_duration"))
+    dial, _ = dialled({**nulls, "parallel_ringing": {"max_parallel_attempts": None}})
+    assert (dial.record, dial.ring_s, dial.sip_headers) == (None, 45.0, ())
+
+
+def test_no_parallel_attempts_at_all_are_one_after_the_other() -> None:
+    for activate in (True, False):
+        wanted = {"activate": activate, "max_parallel_attempts": 0}
+        dial, notes = dialled({"parallel_ringing": wanted})
+        assert dial.destinations == ("0991",)
+        assert notes == ["max_parallel_attempts 0: one after the other"]
+
+
+def test_only_headers_that_are_sent_count_in_bytes() -> None:
+    headers, notes = sip_headers(f"bad name={'x' * 190}&exotel-a={'y' * 190}&a=1")
+    assert headers == (("X-a", "1"),)
+    assert len(notes) == 2
+
+
+def test_of_several_who_rang_the_one_who_talked_is_told() -> None:
+    run, step = begin(dial=["0991", "0992", "0993"], ring="parallel")
+    legs = (
+        LegOutcome("0991", "canceled"),
+        LegOutcome("0992", "completed", 3.0),
+        LegOutcome("0993", "canceled"),
+    )
+    run.resume(DialResult(legs, 3.0, "callee"))
+    step = run.resume(NOW)
+    assert isinstance(step.action, Fetch)
+    told = dict(parse_qsl(urlsplit(step.action.url).query))
+    assert told["DialWhomNumber"] == "0992"

@@ -12,11 +12,13 @@ import pytest
 from emulator.flow.context import CallContext, FlowOptions, PassthruOptions
 from emulator.flow.engine import AppletLeft, Finished, FlowRun, Noted, Step
 from emulator.flow.model import Flow
-from emulator.flow.parameters import add_query
+from emulator.flow.parameters import add_query, mask_secrets
 from emulator.flow.ports import (
+    DialResult,
     Done,
     Fetch,
     FetchResult,
+    LegOutcome,
     OpenStream,
     Play,
     PlayResult,
@@ -27,6 +29,7 @@ from emulator.flow.ports import (
     StreamStarted,
     TellTime,
     Time,
+    VoiceResult,
 )
 
 NOW = datetime(2025, 6, 24, 4, 30, 9, tzinfo=UTC)
@@ -306,3 +309,82 @@ def test_the_request_after_the_hangup_can_be_turned_off() -> None:
     run, _ = begin({"bot": bot(), "decide": decide()}, options)
     step = run.caller_gone(StreamResult(SID, "completed", "user", duration_s=1))
     assert step.action == Finished("the caller has gone")
+
+
+def test_behind_a_request_that_was_out_when_the_caller_left_one_more_is_sent() -> None:
+    run, _ = begin(
+        {"a": decide(on_other="b"), "b": decide(on_other="c"), "c": decide()}
+    )
+    step = run.resume(Time(NOW))
+    assert isinstance(step.action, Fetch)
+    left = datetime(2025, 6, 24, 4, 30, 5, tzinfo=UTC)
+    run.caller_gone(FetchResult(None, error="the caller left"), left)
+    step = run.resume(Time(NOW))
+    assert isinstance(step.action, Fetch)
+    query = unquote_plus(step.action.url)
+    assert "CallStatus=completed" in query
+    # When the caller left, not when this is sent.
+    assert "EndTime=2025-06-24 10:00:05" in query
+    assert "CurrentTime=2025-06-24 10:00:09" in query
+    step = run.resume(FetchResult(404))
+    assert step.action == Finished("the caller has gone")
+
+
+def asked_last(run: FlowRun) -> str:
+    step = run.resume(Time(NOW))
+    assert isinstance(step.action, Fetch)
+    return unquote_plus(step.action.url)
+
+
+def test_a_recording_is_told_by_what_follows_it_and_call_type_by_what_came_last() -> (
+    None
+):
+    voicemail = {"type": "voicemail", "prompt": {"text": "."}, "mailbox": "m"}
+    run, _ = begin(
+        {
+            "mail": {**voicemail, "next": "one"},
+            "one": decide(on_ok="dial"),
+            "dial": {"type": "connect", "dial": ["0991"], "after_conversation": "two"},
+            "two": decide(on_ok="two-b"),
+            "two-b": decide(on_ok="greet"),
+            "greet": {"type": "greeting", "text": "Hello.", "next": "three"},
+            "three": decide(),
+        }
+    )
+    run.resume(VoiceResult("http://h/mail.mp3", 2.0))
+    told = asked_last(run)
+    assert "CallType=voicemail" in told and "RecordingUrl=http://h/mail.mp3" in told
+    run.resume(FetchResult(200))
+    legs = (LegOutcome("0991", "completed", 3.0),)
+    run.resume(DialResult(legs, 3.0, "callee", "http://h/talk.mp3"))
+    for _ in range(2):  # A Passthru between them is none that counts.
+        told = asked_last(run)
+        assert "CallType=completed" in told and "RecordingUrl=http://h/talk.mp3" in told
+        run.resume(FetchResult(200))
+    run.resume(PlayResult("played"))
+    assert "RecordingUrl" not in asked_last(run)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://u:p@h/a?b=1", "http://***@h/a?b=1"),
+        ("http://[::1/a.wav", "http://[::1/a.wav"),
+        ("//a:b@@c]/", "//***@c]/"),
+        ("h/?token=t1&x=2", "h/?token=***&x=2"),
+        ("h/?x=1&apikey=a&key=b&password=c", "h/?x=1&apikey=***&key=***&password=***"),
+        (
+            "h/?access_token=a;secret=b&auth=c#d",
+            "h/?access_token=***;secret=***&auth=***#d",
+        ),
+        (
+            "h/?U=wss%3A%2F%2Fb%3Fapi_key%3Dz%26q%3D1&flow_id=5",
+            "h/?U=wss%3A%2F%2Fb%3Fapi_key%3D***%26q%3D1&flow_id=5",
+        ),
+        ("h/?monkey=1&tokens=2&CallSid=3", "h/?monkey=1&tokens=2&CallSid=3"),
+    ],
+)
+def test_secrets_of_urls_are_masked_and_broken_ones_are_left(
+    url: str, shown: str
+) -> None:
+    assert mask_secrets(url) == shown

@@ -1,14 +1,22 @@
 """Text that came over the wire, made fit to be shown and stored.
 
-SIP headers may hold any bytes: what is no UTF-8 arrives as lone surrogates, which no
-JSON encoder takes, and control characters would speak to the reader's terminal.
+SIP headers may hold any bytes, and JSON any escape: what is no UTF-8 arrives as lone
+surrogates, which no JSON encoder takes, and control characters would speak to the
+reader's terminal.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
+from emulator.events import JsonValue
+
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # Real header values and numbers are far shorter; a timeline holds thousands of them.
 MAX_CHARS = 512
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Deletions(dict[str, dict[int, None]]):
@@ -31,3 +39,14 @@ def printable(text: str, *, keep: str = "", max_chars: int = MAX_CHARS) -> str:
         for char in text[:max_chars]
     )
     return shown if len(text) <= max_chars else shown + "…"
+
+
+def encodable(value: JsonValue) -> JsonValue:
+    """Return ``value`` with the lone surrogates of all its texts replaced."""
+    if isinstance(value, str):
+        return value if value.isascii() else _SURROGATE.sub(REPLACEMENT, value)
+    if isinstance(value, Mapping):
+        return {str(encodable(name)): encodable(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [encodable(inner) for inner in value]
+    return value
