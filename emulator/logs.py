@@ -6,14 +6,18 @@ begins, so that every line can be followed by call.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
 import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import Any
 
 call_sid_context: ContextVar[str | None] = ContextVar("call_sid", default=None)
+
+_loop_logger = logging.getLogger("emulator.loop")
 
 
 class _ConsoleFormatter(logging.Formatter):
@@ -53,6 +57,22 @@ class _JsonFormatter(logging.Formatter):
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry)
+
+
+def log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what nobody awaited; to be an event loop's exception handler.
+
+    A transport whose peer fails, in TLS say, is one line: its owner is told besides.
+    Such a failure may even come as a class, of which the loop's own handler makes a
+    broken log record.
+    """
+    error = context.get("exception")
+    message = str(context.get("message", "error in the event loop")).partition("\n")[0]
+    if isinstance(error, BaseException) and not isinstance(error, OSError):
+        _loop_logger.error("%s", message, exc_info=error)
+    else:
+        detail = getattr(error, "__name__", None) or error or "no further word"
+        _loop_logger.warning("%s: %s", message, detail)
 
 
 def set_up_logging(level: str, form: str) -> None:

@@ -117,7 +117,8 @@ class StreamOptions:
     )  # fmt: skip
     custom_params_max_chars: int = _knob(
         800,
-        "Characters of all custom parameters as a query; a note is made past 256.",
+        "Characters of all custom parameters, as they stand in the query; a note is "
+        "made past 256.",
         "documented", "streaming spec §1.4",
         unit="characters", minimum=0, maximum=100_000,
     )  # fmt: skip
@@ -239,7 +240,7 @@ class StreamOptions:
         "abrupt",
         "After stop: drop TCP without a close frame (the bot sees 1006), or close "
         "with 1000.",
-        "verified", "streaming spec §2.10", choices=("abrupt", "normal"),
+        "assumed", "streaming spec §2.10", choices=("abrupt", "normal"),
     )  # fmt: skip
     close_delay_ms: int = _knob(
         15,

@@ -13,7 +13,7 @@ from emulator.config import Settings, load_settings
 from emulator.fidelity.conflicts import CONFLICTS, Conflict
 from emulator.fidelity.page import TABLES, render_page
 from emulator.fidelity.row import Row
-from tests.support.conflicts import BY_OTHER_TESTS, PROBES
+from tests.support.conflicts import BY_OTHER_TESTS, PROBES, SECOND_PROBES
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = [row for rows in TABLES.values() for row in rows]
@@ -98,3 +98,10 @@ def test_a_conflicts_values_are_told_apart_by_a_test(row: Conflict) -> None:
         file, names = BY_OTHER_TESTS[row.number]
         tree = ast.parse((ROOT / "tests" / file).read_text())
         assert set(names) <= {getattr(node, "name", "") for node in tree.body}
+
+
+@pytest.mark.parametrize("knob", SECOND_PROBES)
+def test_the_second_setting_of_a_row_is_seen_in_both_profiles(knob: str) -> None:
+    probe, default, documented = SECOND_PROBES[knob]
+    assert probe(read(settings("observed"), knob)) == default
+    assert probe(read(settings("documented"), knob)) == documented

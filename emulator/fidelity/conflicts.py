@@ -144,7 +144,8 @@ CONFLICTS = (
     ),
     Conflict(
         28, "ActiveStreams", "JSON", "XML",
-        settled="The Exotel REST API is not imitated yet.",
+        settled="Open: neither is answered, as the Exotel REST API is not imitated "
+        "yet; the setting rest.active_streams_format comes with it.",
     ),
     Conflict(
         29, "Voicebot without a Greeting", "works", "dropped after 20 s",

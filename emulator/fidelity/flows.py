@@ -115,8 +115,9 @@ ROWS = (
     ),
     Row(
         "A party that declines (603) is busy, USER_BUSY",
-        "verified", "streaming spec §4.4", "calls/causes.py",
-        differs="Which cause any other status has follows RFC 3398.",
+        "assumed", "streaming spec §4.4", "calls/causes.py",
+        differs="A third party tells so of its calls. Which cause any other status has "
+        "follows RFC 3398.",
     ),
     Row(
         "Events of a Connect are POSTs with CallSid, LegSid, EventType and the words "

@@ -26,10 +26,14 @@ _FIXED = (
         "verified", "streaming spec §2.0", "stream/protocol.py",
     ),
     Row(
-        "Compact JSON in the order of a Go structure, < > & escaped, keys of "
-        "custom_parameters sorted by byte",
+        "Compact JSON; the order of the keys in start",
         "verified", "streaming spec §2.1", "stream/messages.py",
-        differs="The order of keys is captured for start alone.",
+    ),
+    Row(
+        "< > & escaped, keys of custom_parameters sorted by byte, keys of the other "
+        "messages in start's order: as a Go structure would come out",
+        "assumed", "streaming spec §2.1", "stream/messages.py",
+        differs="One captured start has sorted parameters; no capture has < > or &.",
     ),
     Row(
         "connected carries nothing but its name",
@@ -37,7 +41,8 @@ _FIXED = (
     ),
     Row(
         "Media continuous through silence and hold, without comfort noise",
-        "verified", "streaming spec §2.4", "worker/audience.py",
+        "assumed", "streaming spec §2.4", "worker/audience.py",
+        differs="Live bots rely on it; nobody has captured silence or hold.",
     ),
     Row(
         "timestamp is the media time of the chunk, chunk counts media alone, "
@@ -91,7 +96,8 @@ _FIXED = (
     Row(
         "Errors are 3009 and the text of Go's dialer",
         "documented", "streaming spec §5.2", "stream/dial_errors.py",
-        differs="Captured for a refused connection; the other texts are Go's own.",
+        differs="Captured for a refused connection alone. The others are what Go would "
+        "say, or, where a URL is never dialled, ours without the 3009.",
     ),
     Row(
         "Status, DisconnectedBy and Duration of every way to end",

@@ -19,7 +19,7 @@ import uvloop
 
 from emulator.clock import Clock, SystemClock
 from emulator.ids import IdSource
-from emulator.logs import set_up_logging
+from emulator.logs import log_loop_error, set_up_logging
 from emulator.rtp.ports import RtpPorts
 from emulator.stream.client import StreamClient
 from emulator.stream.interface import StreamRequest
@@ -178,4 +178,5 @@ def main(fd: int) -> None:
     set_up_logging("WARNING", "console")
     sys.setswitchinterval(GIL_SWITCH_S)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.get_loop().set_exception_handler(log_loop_error)
         runner.run(Worker().run(socket.socket(fileno=fd)))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import subprocess
 from pathlib import Path
 
 import pytest
+import uvloop
 from websockets.asyncio.server import ServerConnection
 
+from emulator.logs import log_loop_error
 from emulator.stream import connector
 from emulator.stream_options import StreamOptions
 from tests.integration.stream_support import (
@@ -138,6 +141,30 @@ def test_a_tls_handshake_that_never_comes_runs_into_the_limit() -> None:
         assert sink.kinds().count("stream.connecting") == 2
 
     play(scenario)
+
+
+def test_a_plain_bot_behind_wss_is_one_line_of_the_log_per_attempt(
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def listen(socket: ServerConnection) -> None:
+        await socket.wait_closed()
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(log_loop_error)
+        async with bot_server(listen) as url:
+            sink = await dial_to_the_end(url.replace("ws://", "wss://"))
+        assert sink.outcome.status == "failed"
+
+    monkeypatch.setattr(logging.getLogger("emulator"), "propagate", True)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario())
+    lines = [r.getMessage() for r in caplog.records if r.name == "emulator.loop"]
+    assert len(lines) == 2
+    assert all(line.startswith("SSL handshake failed: ") for line in lines)
+    assert not [r for r in caplog.records if r.name == "asyncio"]
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_the_upgrade_request_byte_by_byte() -> None:

@@ -86,6 +86,16 @@ def four_parameters(maximum: int) -> object:
         return "refused"
 
 
+def three_hundred_characters(maximum: int) -> object:
+    options = StreamOptions(custom_params_max_chars=maximum)
+    found = parse_bot_url("ws://b/?a=" + "x" * 298, options)
+    try:
+        merge_parameters(found, {}, options)
+    except StreamUrlError:
+        return "refused"
+    return found.parameter_chars
+
+
 def underscore(accepts: bool) -> object:
     options = StreamOptions(accept_sample_rate_underscore=accepts)
     return parse_bot_url("ws://b/?sample_rate=16000", options).sample_rate_hz
@@ -149,6 +159,15 @@ PROBES: dict[int, tuple[Probe, object, object]] = {
         lambda v: IdSource(1, sid_style=v).stream_sid(AT)[:2] == "MZ", False, True,
     ),
     34: (headers_of, ["UUI"], ["Team", "UUI"]),
+}  # fmt: skip
+
+# Further settings of rows that are about two: what is seen of default and documented.
+SECOND_PROBES: dict[str, tuple[Probe, object, object]] = {
+    "stream.media_format_bit_rate": (
+        lambda v: start(media_format_bit_rate=v)["media_format"]["bit_rate"],
+        "128kbps", "16",
+    ),
+    "stream.custom_params_max_chars": (three_hundred_characters, 300, "refused"),
 }  # fmt: skip
 
 _JOINT = "unit/worker/test_joint.py"

@@ -18,6 +18,7 @@ import uvloop
 from emulator.cli import tidying
 from emulator.errors import ExitStatus
 from emulator.events import JsonValue
+from emulator.logs import log_loop_error
 from emulator.service import ServeOptions, Service
 
 BOT_PORTS = (5001, 5002)
@@ -50,6 +51,7 @@ def run(
         serve_options = ServeOptions(config=config, options=options, env=os.environ)
         # A quarter of a call's cost in this process is the standard library's loop.
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.get_loop().set_exception_handler(log_loop_error)
             return runner.run(_serve(Service(serve_options), with_bots))
 
 
