@@ -439,3 +439,9 @@ class Call:
         )
         logger.info("call ended by %s after %.1f s: %s", self.ending.by,
                     self.duration_s, self.ending.text)  # fmt: skip
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Cut the circles that it is part of: a collector would come late and cost."""
+        self._seat = self._stage = None
+        self.leg.release()

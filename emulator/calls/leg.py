@@ -99,6 +99,33 @@ class LegListener(Protocol):
         """The leg's media worker is gone, and the leg with it."""
 
 
+class _Nobody:
+    """Listens to the leg of a call that is over."""
+
+    def record(
+        self,
+        kind: str,
+        data: Mapping[str, JsonValue] | None = None,
+        /,
+        *,
+        at_s: float | None = None,
+        **more: JsonValue,
+    ) -> None:
+        """The timeline has ended."""
+
+    def digit_pressed(self, leg: Leg, digit: str) -> None:
+        """Nobody waits for it."""
+
+    def rtp_silent(self, leg: Leg, silent_s: float) -> None:
+        """It is to be silent."""
+
+    def worker_lost(self, leg: Leg, reason: str) -> None:
+        """The leg needs it no more."""
+
+
+_NOBODY = _Nobody()
+
+
 class Leg:
     """The media of one party.
 
@@ -122,7 +149,7 @@ class Leg:
         self._limit = limit or StreamLimit(sys.maxsize)
         self._call_sid = call_sid
         self._workers = workers
-        self._listener = listener
+        self._listener: LegListener = listener
         self._plays: dict[str, asyncio.Future[PlayEnded]] = {}
         self._streams: dict[str, asyncio.Future[StreamEnded]] = {}
         self._recordings: dict[str, Callable[[RecordingEnded], None]] = {}
@@ -318,6 +345,10 @@ class Leg:
             source=report.source,
         )
         self._listener.digit_pressed(self, report.digit)
+
+    def release(self) -> None:
+        """Tell nobody any more: the call, which has this leg, is over."""
+        self._listener = _NOBODY
 
     def worker_lost(self, reason: str) -> None:
         """The worker died: who listens is told, then everything here ends."""
