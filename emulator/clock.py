@@ -20,9 +20,8 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's clocks."""
 
-    def monotonic_s(self) -> float:
-        """Return ``time.monotonic()``."""
-        return time.monotonic()
+    # Asked thirty times a call: without a function of ours in between.
+    monotonic_s = staticmethod(time.monotonic)
 
     def utc(self) -> datetime:
         """Return the current UTC time."""

@@ -39,7 +39,14 @@ class _ConsoleFormatter(logging.Formatter):
         return f"{self._second_text},{int(record.msecs):03d}"
 
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
+        if record.exc_info or record.stack_info:
+            line = super().format(record)
+        else:
+            # The same at half the cost: every call logs twice.
+            line = (
+                f"{self.formatTime(record)} {record.levelname:<7} {record.name}: "
+                f"{record.getMessage()}"
+            )
         sid = call_sid_context.get()
         return f"{line} [call {sid}]" if sid else line
 

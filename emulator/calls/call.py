@@ -282,9 +282,11 @@ class Call:
             await self.gone.wait()
             await self._wind_up(seat, talking)
         finally:
-            talking.cancel()
-            await asyncio.gather(talking, return_exceptions=True)
-            await self._close_legs()
+            if not talking.done():
+                talking.cancel()
+                await asyncio.gather(talking, return_exceptions=True)
+            if self.legs:
+                await self._close_legs()
             await seat.settle()
             self._close()
 
@@ -421,6 +423,8 @@ class Call:
         seat.hang_up(self.ending)
         if stats:
             self.record("media.stats", stats)
+        if conversation.done():
+            return
         request_s = self._services.settings.passthru.timeout_s
         await asyncio.wait([conversation], timeout=AFTERMATH_DEADLINE_S + request_s)
 

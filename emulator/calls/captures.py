@@ -40,6 +40,8 @@ class Captures:
         keep_bytes = settings.capture_keep_mb * BYTES_PER_MB
         self._files = KeptFiles(self._home / str(os.getpid()), keep_bytes)
         self._running: set[str] = set()
+        # The calls that may have a file.
+        self._begun: set[str] = set()
         # Why a call has no audio, or none in full.
         self._reasons: dict[str, str] = {}
 
@@ -57,6 +59,7 @@ class Captures:
             self._reasons[call_sid] = problem
             return
         self._running.add(call_sid)
+        self._begun.add(call_sid)
         command = StartRecording(
             leg_id=leg.leg_id,
             recording_id=f"{call_sid}.capture",
@@ -92,7 +95,9 @@ class Captures:
     def forget(self, call_sid: str) -> None:
         """Remove what is kept of a call."""
         self._reasons.pop(call_sid, None)
-        self._path(call_sid).unlink(missing_ok=True)
+        if call_sid in self._begun:
+            self._begun.discard(call_sid)
+            self._path(call_sid).unlink(missing_ok=True)
 
     def clean(self) -> None:
         """Remove what emulators left behind that are not there any more.

@@ -88,9 +88,11 @@ class Seat:
         if awaited := ringing | talking:
             await asyncio.wait(awaited, timeout=SIGNALLING_DEADLINE_S)
         tasks = ringing | self._followers.keys() | self._beside
-        for task in tasks:
+        running = [task for task in tasks if not task.done()]
+        for task in running:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if running:
+            await asyncio.gather(*running, return_exceptions=True)
 
 
 async def guarded(party: Party, work: Coroutine[Any, Any, None], on_end: OnEnd) -> None:

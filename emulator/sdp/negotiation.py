@@ -50,12 +50,12 @@ class DirectionOfMedia(Enum):
     @property
     def sends(self) -> bool:
         """True when the writer sends."""
-        return self in {DirectionOfMedia.SENDRECV, DirectionOfMedia.SENDONLY}
+        return self in (DirectionOfMedia.SENDRECV, DirectionOfMedia.SENDONLY)
 
     @property
     def receives(self) -> bool:
         """True when the writer receives."""
-        return self in {DirectionOfMedia.SENDRECV, DirectionOfMedia.RECVONLY}
+        return self in (DirectionOfMedia.SENDRECV, DirectionOfMedia.RECVONLY)
 
     @property
     def mirrored(self) -> DirectionOfMedia:

@@ -143,15 +143,20 @@ class Headers:
 
     def get(self, name: str) -> str | None:
         """Return the first value of ``name``, or None."""
-        if self._index is None and name in _KEYS:
+        index, key = self._index, _KEYS.get(name)
+        if index is None and key is not None:
             # Of a message of ours one field or two are read: no index for that.
-            return next((value for known, value in self._items if known == name), None)
-        values = self.by_name().get(lookup_key(name))
+            for known, value in self._items:
+                if known == key:
+                    return value
+            return None
+        values = (index or self.by_name()).get(key or lookup_key(name))
         return values[0] if values else None
 
     def all(self, name: str) -> list[str]:
         """Return every field of ``name``, in order, each as written."""
-        return self.by_name().get(lookup_key(name), [])
+        index = self.by_name() if self._index is None else self._index
+        return index.get(_KEYS.get(name) or lookup_key(name), [])
 
     def values(self, name: str) -> list[str]:
         """Return every value of ``name``: fields split at their commas."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, TypeAlias
 from urllib.parse import unquote
@@ -48,6 +49,9 @@ _ODD_IN_PARAMS = re.compile(r"[\s\"<>,]")
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _TOKEN_WORDS = re.compile(r"[A-Za-z0-9\-.!%*_+`'~ ]*")
 MAX_PORT: Final = 65_535
+# What was read last is kept: so many values, so long at most, half a megabyte together.
+MAX_KNOWN: Final = 512
+MAX_KNOWN_CHARS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,12 @@ def parse_sip_uri(text: str) -> SipUri:
     Raises:
         SipParseError: With status 416 for another scheme, else 400.
     """
+    if len(text) > MAX_KNOWN_CHARS:
+        return _read_sip_uri(text)
+    return _known_sip_uri(text)
+
+
+def _read_sip_uri(text: str) -> SipUri:
     found = _SIP_URI.fullmatch(text)
     if found is None:
         scheme = uri_scheme(text)
@@ -175,6 +185,10 @@ def parse_sip_uri(text: str) -> SipUri:
         password,
         headers,
     )
+
+
+# Parties name themselves and us in every message the same way.
+_known_sip_uri = lru_cache(MAX_KNOWN)(_read_sip_uri)
 
 
 def uri_scheme(text: str) -> str:
@@ -205,6 +219,12 @@ def parse_name_addr(text: str) -> NameAddr:
     In the form without angle brackets parameters belong to the header field, and the
     URI may hold no comma, semicolon or question mark (RFC 3261 §20.10).
     """
+    if len(text) > MAX_KNOWN_CHARS:
+        return _read_name_addr(text)
+    return _known_name_addr(text)
+
+
+def _read_name_addr(text: str) -> NameAddr:
     common = _COMMON_NAME_ADDR.fullmatch(text)
     if common is not None:
         name, uri, tag = common.groups()
@@ -224,6 +244,10 @@ def parse_name_addr(text: str) -> NameAddr:
     if rest[0] != ";":
         raise SipParseError(f"junk after the address in {text!r}")
     return NameAddr(uri, name, parse_params(rest[1:]))
+
+
+# A dialog's From and To come with each of its messages.
+_known_name_addr = lru_cache(MAX_KNOWN)(_read_name_addr)
 
 
 def parse_params(text: str) -> Params:

@@ -7,6 +7,7 @@ one call live on one worker. Everything here runs in control's event loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -190,18 +191,22 @@ class WorkerPool:
         return worker
 
     async def _least_busy(self) -> Supervisor:
-        try:
-            async with asyncio.timeout(RESTART_WAIT_S):
-                while not (up := [w for w in self._workers if w.is_ready]):
-                    if self._is_ending:
-                        break
-                    self._ready_news.clear()
-                    await self._ready_news.wait()
-        except TimeoutError:
-            pass
+        up = self._up()
+        if not up:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._one_is_up(), RESTART_WAIT_S)
+            up = self._up()
         if not up or self._is_ending:
             raise WorkerLost(0, "no media worker is up")
         return min(up, key=lambda worker: len(worker.legs))
+
+    def _up(self) -> list[Supervisor]:
+        return [worker for worker in self._workers if worker.is_ready]
+
+    async def _one_is_up(self) -> None:
+        while not self._up() and not self._is_ending:
+            self._ready_news.clear()
+            await self._ready_news.wait()
 
     def _leg_of(self, command: Command) -> str:
         if isinstance(command, CloseStream):
