@@ -8,7 +8,8 @@ each one means. ``data`` holds JSON values only and never a secret.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 JsonValue = (
     str | int | float | bool | None | list["JsonValue"] | Mapping[str, "JsonValue"]
@@ -67,8 +68,7 @@ EVENT_KINDS: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One thing that happened.
 
     Attributes:
@@ -80,4 +80,4 @@ class Event:
 
     kind: str
     at_s: float
-    data: Mapping[str, JsonValue] = field(default_factory=dict)
+    data: Mapping[str, JsonValue] = MappingProxyType({})

@@ -6,8 +6,6 @@ keeps the keys out of what people can read later. The bot still gets them.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from emulator.events import Event
 
 HIDDEN = "hidden"
@@ -16,8 +14,8 @@ HIDDEN = "hidden"
 def without_digits(event: Event) -> Event:
     """Return the event with no key in it."""
     if event.kind == "digit":
-        return replace(event, data={**event.data, "digit": HIDDEN})
+        return event._replace(data={**event.data, "digit": HIDDEN})
     if event.kind == "sip.received" and str(event.data["summary"]).startswith("INFO"):
         head, blank, _ = str(event.data["text"]).partition("\n\n")
-        return replace(event, data={**event.data, "text": f"{head}{blank}({HIDDEN})"})
+        return event._replace(data={**event.data, "text": f"{head}{blank}({HIDDEN})"})
     return event

@@ -49,8 +49,7 @@ class SessionTimer(NamedTuple):
 TimerKey: TypeAlias = TransactionTimer | SessionTimer
 
 
-@dataclass(frozen=True, slots=True)
-class SendMessage:
+class SendMessage(NamedTuple):
     """Send; report a failure by ``UserAgent.transport_failed(transaction)``."""
 
     message: Message
@@ -59,23 +58,20 @@ class SendMessage:
     is_retransmission: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SetTimer:
+class SetTimer(NamedTuple):
     """Call ``UserAgent.timer_fired(key)`` after ``delay_s``; replaces a running one."""
 
     key: TimerKey
     delay_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class ClearTimer:
+class ClearTimer(NamedTuple):
     """Forget a timer; it may not be running."""
 
     key: TimerKey
 
 
-@dataclass(frozen=True, slots=True)
-class Announce:
+class Announce(NamedTuple):
     """A new call came in: make its session known to the application."""
 
     session: InviteSession
@@ -83,8 +79,7 @@ class Announce:
     source: SourceAddress
 
 
-@dataclass(frozen=True, slots=True)
-class Emit:
+class Emit(NamedTuple):
     """Put an event into a session's mailbox."""
 
     serial: int
@@ -125,8 +120,7 @@ class TransactionUser(Protocol):
 # --- between a session and the user agent; they never reach the shell ---
 
 
-@dataclass(frozen=True, slots=True)
-class Respond:
+class Respond(NamedTuple):
     """Answer a request on its server transaction."""
 
     transaction: TransactionId
@@ -145,8 +139,7 @@ class StartRequest:
     target: Target
 
 
-@dataclass(frozen=True, slots=True)
-class DialogChanged:
+class DialogChanged(NamedTuple):
     """The session's dialogs changed: requests find it by them from now on."""
 
     session: InviteSession

@@ -7,7 +7,7 @@ It knows its messages and timers, but not where messages go and who uses them: t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from emulator.errors import LocalProtocolError
 from emulator.sip.headers import Headers
@@ -38,31 +38,27 @@ _RETRANSMIT_TIMERS: Final = {Timer.A, Timer.E, Timer.G}
 # --- effects ---
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """Put a message on the wire."""
 
     message: Request | Response
     is_retransmission: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StartTimer:
+class StartTimer(NamedTuple):
     """Call ``timer_fired`` after ``delay_s``; a running timer of this name stops."""
 
     timer: Timer
     delay_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class StopTimer:
+class StopTimer(NamedTuple):
     """Forget a timer; it may not be running."""
 
     timer: Timer
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(NamedTuple):
     """Hand a message to the transaction user."""
 
     message: Request | Response

@@ -7,7 +7,7 @@ shell.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from emulator.errors import LocalProtocolError
 from emulator.ids import BRANCH_MAGIC_COOKIE
@@ -44,8 +44,7 @@ _KINDS: Final = {
 _MERGE_SCOPE_ENDS: Final = ("ACK", "CANCEL")
 
 
-@dataclass(frozen=True, slots=True)
-class RequestArrived:
+class RequestArrived(NamedTuple):
     """A new request; its server transaction waits for a response."""
 
     transaction: TransactionId
@@ -53,16 +52,14 @@ class RequestArrived:
     source: SourceAddress
 
 
-@dataclass(frozen=True, slots=True)
-class AckArrived:
+class AckArrived(NamedTuple):
     """The ACK of a 2xx, which belongs to no transaction."""
 
     request: Request
     source: SourceAddress
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseArrived:
+class ResponseArrived(NamedTuple):
     """A response to a request of ours."""
 
     transaction: TransactionId
@@ -79,8 +76,7 @@ class TransactionFailed:
     timed_out: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionEnded:
+class TransactionEnded(NamedTuple):
     """Forget the transaction."""
 
     transaction: TransactionId
@@ -92,8 +88,7 @@ Arrival: TypeAlias = (
 Outcome: TypeAlias = Arrival | SendMessage | SetTimer | ClearTimer
 
 
-@dataclass(frozen=True, slots=True)
-class _Open:
+class _Open(NamedTuple):
     """A running transaction and where its messages go."""
 
     transaction: Transaction

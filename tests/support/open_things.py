@@ -11,8 +11,9 @@ from tests.support.processes import Emulator
 LINGER_S = 32.5
 # The emulator gives memory back once all is quiet, and looks for that every 5 s.
 TIDY_S = 6.0
-# For a machine that is busy with other things.
-PATIENCE_S = 20.0
+# A call whose ACK and BYE were lost is ours to end: we wait 64*T1 for the ACK (or 30 s
+# for RTP), and as long for the answer to our BYE; then for a machine that is busy.
+PATIENCE_S = 32.5 + 20.0
 
 Diagnosis = dict[str, Any]
 

@@ -234,15 +234,20 @@ def test_so_many_calls_are_captured_at_once(tmp_path: Path) -> None:
 
 
 def test_a_capture_is_found_and_goes_with_its_call(tmp_path: Path) -> None:
-    kept = captures(tmp_path)
-    file = tmp_path / "captures" / str(os.getpid()) / "C1.wav"
-    file.parent.mkdir(parents=True)
-    file.touch()
-    assert kept.find("C1").path is None
-    file.write_bytes(b"RIFF")
-    assert kept.find("C1").path == file
-    kept.forget("C1")
-    assert not file.exists()
+    async def play() -> None:
+        scene = Scene(tmp_path)
+        await scene.open()
+        kept = captures(tmp_path)
+        kept.begin(scene.leg, "C1")
+        file = tmp_path / "captures" / str(os.getpid()) / "C1.wav"
+        file.touch()
+        assert kept.find("C1").path is None
+        file.write_bytes(b"RIFF")
+        assert kept.find("C1").path == file
+        kept.forget("C1")
+        assert not file.exists()
+
+    asyncio.run(play())
 
 
 def test_captures_can_be_off(tmp_path: Path) -> None:
