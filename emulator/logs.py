@@ -13,7 +13,10 @@ import sys
 import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
+
+# How long a line may wait for others: nobody who reads along notices.
+GATHER_S = 0.02
 
 call_sid_context: ContextVar[str | None] = ContextVar("call_sid", default=None)
 
@@ -82,6 +85,55 @@ def log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> 
         _loop_logger.warning("%s: %s", message, detail)
 
 
+class _GatheringHandler(logging.StreamHandler[TextIO]):
+    """Writes the first line at once, and what follows soon after it in one go.
+
+    A load of 200 calls/s logs 400 lines a second: a write for each wakes a
+    reader 400 times. Warnings and errors never wait, nor does a line outside a loop.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+        # The loop that will write what is gathered; None: nothing was written lately.
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._lines.append(self.format(record) + self.terminator)
+            loop = _running_loop()
+            is_first = loop is None or loop is not self._loop
+            if is_first or record.levelno >= logging.WARNING:
+                self.flush()
+            if loop is not None and is_first:
+                self._loop = loop
+                loop.call_later(GATHER_S, self._end_gathering)
+        except Exception:
+            self.handleError(record)
+
+    def _end_gathering(self) -> None:
+        self._loop = None
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what was gathered; the interpreter asks for it at its end too."""
+        self.acquire()
+        try:
+            lines, self._lines = self._lines, []
+            if lines:
+                self.stream.write("".join(lines))
+            super().flush()
+        finally:
+            self.release()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 def set_up_logging(level: str, form: str) -> None:
     """Write records of ``level`` and above to standard error.
 
@@ -89,7 +141,7 @@ def set_up_logging(level: str, form: str) -> None:
         level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
         form: ``console`` or ``json``.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _GatheringHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if form == "json" else _ConsoleFormatter())
     # Nothing shows where a record was made, and by which thread: not to look saves a
     # third of its cost.
