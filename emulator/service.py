@@ -102,7 +102,8 @@ def find_flow_files(paths: list[Path]) -> list[FlowFile]:
     """Read flow files, and those of directories in the order of their names.
 
     Raises:
-        ConfigError: A path does not exist, holds no flow, or cannot be read.
+        ConfigError: A directory holds no flow. A file that cannot be read is a problem
+            of the check, as any other.
     """
     from emulator.flow.catalogue import FlowFile
     from emulator.flow.fields import FlowPlace
@@ -113,13 +114,22 @@ def find_flow_files(paths: list[Path]) -> list[FlowFile]:
         if not files:
             raise ConfigError(f"{path}: no *.yaml flow in this directory")
         for file in files:
-            try:
-                text = file.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError(f"{file}: cannot be read: {error}") from error
+            text, problem = _read_text(file)
             place = FlowPlace(str(file.parent), os.path.isfile)
-            found.append(FlowFile(str(file), text, place))
+            found.append(FlowFile(str(file), text, place, problem))
     return found
+
+
+def _read_text(file: Path) -> tuple[str, Problem | None]:
+    """Return what the file holds, or why it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8"), None
+    except UnicodeDecodeError as error:
+        before = bytes(error.object[: error.start])
+        line, column = before.count(b"\n") + 1, len(before.rpartition(b"\n")[2]) + 1
+        return "", Problem(str(file), line, column, "", "is no UTF-8 text")
+    except OSError as error:
+        return "", Problem(str(file), 1, 1, "", f"cannot be read: {error.strerror}")
 
 
 def engine_options(settings: Settings) -> dict[str, JsonValue]:

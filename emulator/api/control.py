@@ -139,7 +139,9 @@ def _add_calls(router: APIRouter, context: ControlContext) -> None:
         """Call a declared user or trunk, and run a flow when it is answered."""
         try:
             faults = [rule.as_rule() for rule in new.faults]
-            placed = context.calls.place(new.to, new.flow, new.ring_timeout_s, faults)
+            placed = context.calls.place(
+                new.to, new.flow, new.ring_timeout_s, faults, new.custom_field
+            )
         except FlowUnknown as error:
             raise ApiError(404, "unknown-flow", str(error)) from error
         except NotDialled as error:

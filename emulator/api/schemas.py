@@ -146,6 +146,9 @@ class NewCall(Body):
     )
     flow: str = Field(description="The flow that runs when it is answered.")
     ring_timeout_s: float = Field(60.0, gt=0, le=600)
+    custom_field: str | None = Field(
+        None, max_length=1000, description="Webhooks are told it as `CustomField`."
+    )
     faults: list[AnyRule] = Field(
         [],
         max_length=MAX_RULES,

@@ -66,6 +66,7 @@ class CallFacts:
 
     Attributes:
         faults: What shall go wrong with this call, beside the rules in force.
+        custom_field: What webhooks are told as ``CustomField``.
     """
 
     sid: str
@@ -75,6 +76,7 @@ class CallFacts:
     dialled: str
     source: str
     faults: tuple[FaultRule, ...] = ()
+    custom_field: str | None = None
 
 
 class Call:
@@ -406,6 +408,7 @@ class Call:
             created_at=self.created_at,
             account_sid=self._services.settings.account.sid,
             direction=self.direction,
+            custom_field=self.facts.custom_field,
             ringing_s=self._answered_s - rang_s,
         )
 

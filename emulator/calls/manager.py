@@ -166,11 +166,13 @@ class CallManager:
         flow_name: str,
         ring_timeout_s: float,
         faults: Sequence[FaultRule] = (),
+        custom_field: str | None = None,
     ) -> Call:
         """Call ``target`` and run a flow when it is answered.
 
         Args:
             faults: What shall go wrong with this call, beside the rules in force.
+            custom_field: What webhooks are told as ``CustomField``.
 
         Raises:
             NotDialled: The configuration declares no such target, or nobody is there.
@@ -194,6 +196,7 @@ class CallManager:
             dialled=target,
             source="api",
             faults=tuple(faults),
+            custom_field=custom_field and printable(custom_field, max_chars=1000),
         )
         now_s = self._services.clock.monotonic_s()
         call = self._make(facts, now_s, exophone)

@@ -119,6 +119,12 @@ class Applet(BaseModel):
         """Return the exit taken without running, because the caller has gone."""
         return self.EXITS[0] if self.EXITS else None
 
+    def ignored(self, deciding: str, *fields: str) -> Iterator[Finding]:
+        """Yield each of ``fields`` that is set and means nothing beside another."""
+        for field in fields:
+            if field in self.model_fields_set:
+                yield Finding(f"is ignored: {deciding}", (field,))
+
     def needs(self) -> Iterator[Need]:
         """Yield what the calls room must be able to do for this applet."""
         yield from ()

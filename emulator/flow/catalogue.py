@@ -23,11 +23,13 @@ class FlowFile:
     Attributes:
         file: Its name for messages.
         place: Where paths in it start.
+        problem: Why it could not be read; its text is empty then.
     """
 
     file: str
     text: str
     place: FlowPlace
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,19 @@ class Report:
 
 def check_files(files: Sequence[FlowFile], rules: LoadRules) -> Report:
     """Read every file and return every problem and trap of all of them."""
-    readings = [read_flow(f.file, f.text, rules, f.place) for f in files]
+    readings = [_read(file, rules) for file in files]
     problems = [p for reading in readings for p in reading.problems]
     problems += _duplicates(readings)
     problems += _lost_transfers(readings)
     warnings = [p for reading in readings for p in reading.warnings]
     flows = [reading.flow for reading in readings if reading.flow]
     return Report(flows, _ordered(problems), _ordered(warnings))
+
+
+def _read(file: FlowFile, rules: LoadRules) -> FlowReading:
+    if file.problem is not None:
+        return FlowReading(file.file, None, None, (file.problem,), ())
+    return read_flow(file.file, file.text, rules, file.place)
 
 
 def _ordered(problems: Sequence[Problem]) -> tuple[Problem, ...]:

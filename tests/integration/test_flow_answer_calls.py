@@ -40,6 +40,13 @@ applets:
   b: {{type: voicebot, url: "${{ECHO_BOT}}/media", next: tell}}
 {TELL}""",
 }
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+OTHER_DAY = DAYS[(datetime.now(IST).weekday() + 3) % 7]
+FLOWS["shut"] = f"""\
+start: t
+applets:
+  t: {{type: timing, hours: {{{OTHER_DAY}: "00:00-24:00"}}, open: bye, closed: tell}}
+{TELL}"""
 SETTINGS = """\
 passthru: {timeout_s: 4}
 subscribers:
@@ -116,3 +123,16 @@ def test_a_caller_who_leaves_during_a_passthru_is_told_of_by_the_next_one(
     )
     ended = datetime.fromisoformat(world.running.finished_call()["ended_at"])
     assert asked.parameters["EndTime"] == f"{ended.astimezone(IST):%Y-%m-%d %H:%M:%S}"
+
+
+def test_on_a_day_without_hours_the_exit_is_closed(world: FlowWorld) -> None:
+    phone = world.call("shut")
+    assert phone.way == ["t closed", "tell on_ok", "bye None"]
+
+
+def test_the_custom_field_of_a_placed_call_is_told(world: FlowWorld) -> None:
+    call = {"to": "09910000001", "flow": "shut", "custom_field": "order 7\x1b"}
+    placed = world.running.api.post("/calls", json=call)
+    assert placed.status_code == 201
+    told = world.webhooks.wait_for("/tell").parameters
+    assert told["CustomField"] == "order 7\N{REPLACEMENT CHARACTER}"

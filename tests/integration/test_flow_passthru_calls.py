@@ -84,6 +84,9 @@ applets:
     "hung_up_in_connect": told(
         '{type: connect, dial: ["09910000003"], after_conversation: tell}'
     ),
+    "hung_up_while_ringing": told(
+        '{type: connect, dial: ["09910000004"], no_answer: tell}'
+    ),
     "asked_for_ever": told('{type: connect, url: "${WEBHOOKS}/whom", no_answer: tell}'),
     "nobody_registered": told('{type: connect, dial: ["user:bob"], no_answer: tell}'),
     "trunk_without_destination": told(
@@ -115,6 +118,7 @@ subscribers:
   - {number: "09910000001", answers_after_s: 0.1, hangs_up_after_s: 1}
   - {number: "09910000002", busy: true}
   - {number: "09910000003", answers_after_s: 0.1}
+  - {number: "09910000004", no_answer: true}
 trunks: [{name: pbx, sid: trmum1pbx}]
 """
         directory = tmp_path_factory.mktemp("passthru")
@@ -285,6 +289,11 @@ async def hang_up_in_talk(phone: Phone) -> None:
     phone.hang_up()
 
 
+async def hang_up_in_ringing(phone: Phone) -> None:
+    await phone.until("leg.ringing")
+    phone.hang_up()
+
+
 CASES = {
     "completed": listen,
     "failed": listen,
@@ -292,6 +301,7 @@ CASES = {
     "connected": listen,
     "nobody": listen,
     "hung_up_in_connect": hang_up_in_talk,
+    "hung_up_while_ringing": hang_up_in_ringing,
     "hung_up_in_greeting": hang_up_in_greeting,
     "hung_up_in_set_up": hang_up_in_set_up,
     "hung_up_in_stream": hang_up_in_stream,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from emulator.calls.verbs.registry import CAPABILITIES
@@ -26,10 +27,14 @@ def check(paths: list[Path]) -> ExitStatus:
     if text := str(report):
         print(text)
     print(
-        f"{len(report.flows)} flows are fine, {len(report.problems)} problems, "
-        f"{len(report.warnings)} warnings"
+        f"{_count(report.flows, 'flow')} without a problem, "
+        f"{_count(report.problems, 'problem')}, {_count(report.warnings, 'warning')}"
     )
     return ExitStatus.USAGE if report.problems else ExitStatus.OK
+
+
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}{'s' * (len(things) != 1)}"
 
 
 def show(path: Path, form: str) -> ExitStatus:

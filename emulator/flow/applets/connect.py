@@ -7,7 +7,15 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from emulator.flow.applet import Applet, AppletRun, Exit, Need, Outcome, carry_out
+from emulator.flow.applet import (
+    Applet,
+    AppletRun,
+    Exit,
+    Finding,
+    Need,
+    Outcome,
+    carry_out,
+)
 from emulator.flow.connect_plan import (
     MAX_DESTINATIONS,
     MAX_PARALLEL,
@@ -21,9 +29,15 @@ from emulator.flow.context import CallState, Conversation, RungLeg
 from emulator.flow.fields import NodeName, PhoneNumber, Prompt, RecordOptions, WebUrl
 from emulator.flow.ports import Capability, Dial, DialResult, Playback, Verb
 from emulator.flow.programmable import AnswerError, ask, check_answer, fetch
+from emulator.flow.urls import StreamUrlRules
 
 # A dynamic URL may ask to be asked again for ever.
 MAX_ROUNDS = 50
+# What the answer of a programmable Connect decides instead.
+_OWN_OPTIONS = (
+    "ring", "max_ring_s", "max_talk_s", "caller_id", "record", "music_on_hold",
+    "playback", "event_url",
+)  # fmt: skip
 
 
 class PlaybackOptions(Prompt):
@@ -99,6 +113,12 @@ class Connect(Applet):
         for prompt in (self.music_on_hold, self.playback):
             if isinstance(prompt, Prompt):
                 yield from prompt.spoken_texts()
+
+    def findings(self, limits: StreamUrlRules) -> Iterator[Finding]:
+        if self.url is None:
+            yield from self.ignored("it belongs to 'url'", "fallback_url")
+        else:
+            yield from self.ignored("what 'url' answers brings its own", *_OWN_OPTIONS)
 
     def run(self, call: CallState) -> AppletRun:
         call.conversation = call.recording_url = None

@@ -8,15 +8,18 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from emulator.flow.applet import Applet, AppletRun, Need, Outcome, carry_out
+from emulator.flow.applet import Applet, AppletRun, Finding, Need, Outcome, carry_out
 from emulator.flow.context import CallState
 from emulator.flow.fields import Key, NodeName, Prompt, WebUrl, spoken
 from emulator.flow.ports import AudioUrl, Capability, Collect, Source, Verb
 from emulator.flow.programmable import Answer, AnswerError, ask
+from emulator.flow.urls import StreamUrlRules
 
 MAX_DIGITS = 255
 # A caller who has not answered by then has left the phone.
 MAX_REPEATS = 20
+# What the answer of a programmable Gather decides instead.
+_OWN_OPTIONS = ("repeat_prompt", "max_digits", "finish_on_key", "timeout_s", "repeat")
 
 Digits = Annotated[int, Field(ge=1, le=MAX_DIGITS)]
 Seconds = Annotated[float, Field(gt=0, le=120)]
@@ -103,6 +106,12 @@ class Gather(Applet):
         for prompt in (self.prompt, self.repeat_prompt):
             if prompt is not None:
                 yield from prompt.spoken_texts()
+
+    def findings(self, limits: StreamUrlRules) -> Iterator[Finding]:
+        if self.url is None:
+            yield from self.ignored("it belongs to 'url'", "fallback_url")
+        else:
+            yield from self.ignored("what 'url' answers brings its own", *_OWN_OPTIONS)
 
     def run(self, call: CallState) -> AppletRun:
         call.digits = None

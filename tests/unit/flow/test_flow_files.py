@@ -12,6 +12,7 @@ from emulator.flow.catalogue import FlowFile, check_files, load_catalogue
 from emulator.flow.fields import FlowPlace
 from emulator.flow.loader import LoadRules
 from emulator.flow.ports import Capability
+from emulator.service import find_flow_files
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = sorted((ROOT / "flows").glob("*.yaml"))
@@ -121,3 +122,36 @@ def test_a_name_or_app_id_belongs_to_one_file() -> None:
         "  b.yaml:2:9: app_id: '1' is taken by a.yaml\n"
         "  c.yaml:1:7: flow: 'a' is taken by a.yaml"
     )
+
+
+def test_a_file_that_cannot_be_read_hides_no_other_problem(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(b"flow: a\n# \xff\n")
+    (tmp_path / "b.yaml").mkdir()
+    (tmp_path / "c.yaml").write_text(flow_text("c", "no id"))
+    (tmp_path / "d.yaml").write_text(flow_text("d", "4"))
+    report = check_files(find_flow_files([tmp_path]), rules())
+    assert [flow.flow for flow in report.flows] == ["d"]
+    said = [str(problem).removeprefix(f"{tmp_path}/") for problem in report.problems]
+    assert said == [
+        "a.yaml:2:3: is no UTF-8 text",
+        "b.yaml:1:1: cannot be read: Is a directory",
+        "c.yaml:2:9: app_id: must be digits, at most 20",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("applet", "warned"),
+    [
+        ('connect, url: "http://h/", record: {}, max_ring_s: 3', "max_ring_s record"),
+        ('connect, dial: ["0991"], fallback_url: "http://h/"', "fallback_url"),
+        ('gather, url: "http://h/", max_digits: 3, repeat: 1', "max_digits repeat"),
+        ('gather, prompt: {text: a}, fallback_url: "http://h/"', "fallback_url"),
+        ('gather, url: "http://h/", fallback_url: "http://h/"', ""),
+    ],
+)
+def test_fields_that_mean_nothing_here_are_warned_of(applet: str, warned: str) -> None:
+    text = f'flow: a\napp_id: "1"\nstart: g\napplets:\n  g: {{type: {applet}}}\n'
+    report = check_files([flow_file("a.yaml", text)], LoadRules(frozenset(Capability)))
+    assert report.problems == ()
+    ignored = [p.path for p in report.warnings if "is ignored: " in p.message]
+    assert sorted(path.rpartition(".")[2] for path in ignored) == warned.split()
