@@ -3,8 +3,10 @@
 ``tests/data/sip/torture`` holds re-creations of RFC 4475's 49 messages under the RFC's
 names, ``malformed`` more that are broken in one way each; ``outcomes.json`` beside them
 says what must come of each on the wire: a status, ``call`` (the INVITE reaches the
-application) or ``silence``. RFC 4475's own bytes run through the same expectations
-when ``RFC4475_DIR`` names their folder.
+application) or ``silence``; by transport, with the reason, where the framing of a stream
+makes a difference. RFC 4475's own bytes run through the same expectations when
+``RFC4475_DIR`` names their folder. ``tests/integration/test_sip_hard_messages.py`` sends
+them all over sockets.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from emulator.sip.body import parts
 from emulator.sip.errors import SipParseError
 from emulator.sip.headers import parse_via
 from emulator.sip.message import Request, Response, parse_message
+from emulator.sip.options import SipOptions
 from emulator.sip.uri import parse_name_addr
 from tests.unit.sip.sip_world import World
 
@@ -28,15 +31,23 @@ RFC_DIR = os.environ.get("RFC4475_DIR", "")
 SOURCE = SourceAddress("udp", "198.51.100.99", 5060)
 
 
-def outcomes(folder: str) -> dict[str, str]:
+USERS = {"user": "secret"}
+
+
+def outcomes(folder: str, transport: str = "udp") -> dict[str, str]:
+    """Return the statuses that may come back, by message."""
     loaded = json.loads((DATA / folder / "outcomes.json").read_text())
-    return {str(name): str(outcome) for name, outcome in loaded.items()}
+    kind = "udp" if transport == "udp" else "stream"
+    return {
+        name: outcome if isinstance(outcome, str) else outcome[kind]
+        for name, outcome in loaded.items()
+    }
 
 
 def outcome_of(data: bytes) -> str:
     """Hand the bytes to a user agent as a shell does; say what it did."""
     world = World()
-    bob = world.node("bob", 5060)
+    bob = world.node("bob", 5060, SipOptions(users=USERS))
     bob.on_invite = lambda session: []
     try:
         bob.perform(bob.agent.receive(parse_message(data), SOURCE, 0.0))
