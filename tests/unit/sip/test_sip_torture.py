@@ -3,10 +3,10 @@
 ``tests/data/sip/torture`` holds re-creations of RFC 4475's 49 messages under the RFC's
 names, ``malformed`` more that are broken in one way each; ``outcomes.json`` beside them
 says what must come of each on the wire: a status, ``call`` (the INVITE reaches the
-application) or ``silence``; by transport, with the reason, where the framing of a stream
-makes a difference. RFC 4475's own bytes run through the same expectations when
-``RFC4475_DIR`` names their folder. ``tests/integration/test_sip_hard_messages.py`` sends
-them all over sockets.
+application) or ``silence``; by transport, with the reason, where the framing of a
+stream makes a difference. RFC 4475's own bytes run through the same expectations when
+``RFC4475_DIR`` names their folder. ``tests/integration/test_sip_hard_messages.py``
+sends them all over sockets.
 """
 
 from __future__ import annotations
