@@ -43,6 +43,8 @@ class Knob:
         """Return what is wrong with ``value``, or None when it is legal."""
         if value is None:
             return None
+        if any(not text.isprintable() for text in _texts(value)):
+            return "holds a control character, which would break the request"
         if self.choices and value not in self.choices:
             return f"{value!r} is not one of {', '.join(map(str, self.choices))}"
         if not isinstance(value, (int, float)) or isinstance(value, bool):
@@ -52,6 +54,14 @@ class Knob:
         if self.maximum is not None and value > self.maximum:
             return f"{value} is over {self.maximum:g} {self.unit}".rstrip()
         return None
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield the texts of a value; a mapping has names and values."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (str(text) for pair in value.items() for text in pair)
 
 
 def _knob(default: Any, why: str, basis: Basis, cites: str, **limits: Any) -> Any:

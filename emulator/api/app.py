@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -53,8 +54,14 @@ async def _answer_http_error(request: Request, error: Exception) -> JSONResponse
 
 async def _answer_bad_request(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    problems = "; ".join(
-        f"{'.'.join(map(str, problem['loc'][1:]))}: {problem['msg']}"
-        for problem in error.errors()
-    )
+    problems = "; ".join(map(_spell, error.errors()))
     return _error(422, "bad-request", problems)
+
+
+def _spell(problem: Mapping[str, Any]) -> str:
+    """Return one problem with its place; that of broken JSON is a column."""
+    if problem["type"] == "json_invalid":
+        why = problem.get("ctx", {}).get("error", "")
+        return f"the body is no JSON: {why} at character {problem['loc'][-1]}"
+    place = ".".join(map(str, problem["loc"][1:])) or f"the {problem['loc'][0]}"
+    return f"{place}: {problem['msg']}"

@@ -14,7 +14,7 @@ from pydantic import (
     create_model,
 )
 
-from emulator.config.section import Section
+from emulator.config.section import Section, TelephoneNumber
 from emulator.faults import KINDS, FaultKind, FaultRule, Parameter
 from emulator.faults.kinds import Value
 
@@ -27,11 +27,13 @@ class FaultRuleSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    number: str | None = Field(
+    number: TelephoneNumber | None = Field(
         None, description="Only calls on this ExoPhone, in any spelling."
     )
     caller: str | None = Field(
-        None, description="Only calls with this other party, as start.from shows it."
+        None,
+        pattern=r"^(\+?[0-9][0-9 ()-]*|\S+)$",
+        description="Only calls with this other party, as start.from shows it.",
     )
     probability: float = Field(
         1.0, ge=0, le=1, description="Part of the matching calls that get the fault."

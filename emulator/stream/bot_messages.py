@@ -310,6 +310,9 @@ class BotMessageReader:
         if isinstance(name, str):
             return BotMark(name)
         if isinstance(name, (int, float)):
+            if self._options.strict_string_numbers:
+                self._note("message.number_dropped", text)
+                return None
             self._note("mark.name_type", text)
             return BotMark(orjson.dumps(name).decode())
         self._note("mark.name", text)

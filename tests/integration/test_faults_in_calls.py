@@ -16,6 +16,7 @@ from tests.support.webhooks import Reply, webhook_server
 # Whole processes, in real time.
 pytestmark = pytest.mark.slow
 
+JSON = {"Content-Type": "application/json"}
 DIRECT = "08010000001"
 
 
@@ -66,6 +67,13 @@ def test_a_rule_that_makes_no_sense_is_refused_and_changes_nothing(
     assert [r["kind"] for r in faulty.api.get("/faults").json()["rules"]] == [
         "no_answer"
     ]
+
+
+def test_what_is_wrong_with_a_request_says_where(faulty: Emulator) -> None:
+    broken = faulty.api.put("/faults", content=b"{", headers=JSON)
+    assert "the body is no JSON: " in broken.json()["error"]["message"]
+    scalar = faulty.api.put("/faults", content=b"7", headers=JSON)
+    assert scalar.json()["error"]["message"].startswith("the body: Input should be")
 
 
 def test_one_call_meets_its_fault_and_the_next_one_none(

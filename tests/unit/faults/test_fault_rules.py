@@ -62,6 +62,13 @@ def test_a_close_code_that_no_frame_carries_is_refused(code: int) -> None:
         settings(f"faults: {{rules: [{{kind: drop, how: close, code: {code}}}]}}")
 
 
+@pytest.mark.parametrize("condition", ["number", "caller"])
+def test_a_condition_that_no_call_can_meet_is_refused(condition: str) -> None:
+    with pytest.raises(ConfigError, match=condition):
+        settings(f"faults: {{rules: [{{kind: rtp, {condition}: abc def}}]}}")
+    settings("faults: {rules: [{kind: rtp, caller: 'sip:alice'}]}")
+
+
 def test_a_number_is_no_switch() -> None:
     with pytest.raises(ConfigError, match="must be a number, not true or false"):
         settings("faults: {rules: [{kind: latency, jitter_ms: true}]}")

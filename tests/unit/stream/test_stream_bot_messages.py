@@ -384,3 +384,11 @@ def test_the_short_way_is_taken() -> None:
     bot.says(b'{"event":"clear","stream_sid":"%b"}' % SID.encode())
     assert bot.plays(AUDIO[::-1]) == AUDIO[::-1]
     assert bot.reader._usual is usual
+
+
+def test_a_mark_whose_name_is_a_number_is_dropped_where_numbers_are() -> None:
+    strict = Bot(strict_string_numbers=True)
+    assert (
+        strict.says({"event": "mark", "stream_sid": SID, "mark": {"name": 5}}) is None
+    )
+    assert strict.rules == ["message.number_dropped"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -86,3 +87,18 @@ def test_settings_of_a_knobs_name_have_its_default() -> None:
     assert "close_mode" in shared
     for name in shared:
         assert settings[name].default == getattr(StreamOptions(), name), name
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"user_agent": "a\r\nX: y"},
+        {"upgrade_headers": {"X-A": "a\r\nX: y"}},
+        {"upgrade_headers": {"X-A\n": "a"}},
+    ],
+)
+def test_a_control_character_never_reaches_the_upgrade_request(
+    knobs: dict[str, Any],
+) -> None:
+    with pytest.raises(ConfigError, match="control character"):
+        profile_options("observed", **knobs)
