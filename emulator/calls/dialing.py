@@ -228,9 +228,10 @@ def _to_number(
 def _ring(
     settings: Settings, phone: Phone, user: UserSettings, identity: Identity
 ) -> Route:
-    bindings = phone.bindings(user.name)
+    bindings, notes = _phones_of(settings, phone, user)
     if not bindings:
-        raise NotDialled(f"{user.name} is not registered: no phone of theirs rings")
+        why = "; ".join(notes) or f"{user.name} is not registered"
+        raise NotDialled(f"{why}: no phone of theirs rings")
     from_ = NameAddr(caller_uri(settings, identity))
     headers = (("X-Exotel-CallSid", identity.call_sid),)
     attempts = [
@@ -246,7 +247,28 @@ def _ring(
         )
         for binding in bindings
     ]
-    return Route(user.number or f"user:{user.name}", tuple(attempts), at_once=True)
+    callee = user.number or f"user:{user.name}"
+    return Route(callee, tuple(attempts), notes, at_once=True)
+
+
+def _phones_of(
+    settings: Settings, phone: Phone, user: UserSettings
+) -> tuple[list[Binding], tuple[str, ...]]:
+    """Return the phones that may ring, and notes of those that may not.
+
+    Whoever registers may name any address: ours to call is only where they sit,
+    unless the settings say that Contacts are to be obeyed.
+    """
+    bindings = phone.bindings(user.name)
+    if settings.sip.nat == "off":
+        return bindings, ()
+    notes = tuple(
+        f"{user.name}'s contact {binding.contact} is not where it was registered from "
+        "and does not ring (sip.nat)"
+        for binding in bindings
+        if binding.is_elsewhere
+    )
+    return [binding for binding in bindings if not binding.is_elsewhere], notes
 
 
 def _to_subscriber(

@@ -11,7 +11,7 @@ from emulator.calls.leg import Leg, Prompt
 from emulator.events import JsonValue
 
 HOLD_MUSIC: Prompt = {"tone": "music-on-hold"}
-EndedBy: TypeAlias = Literal["caller", "callee", "limit"]
+EndedBy: TypeAlias = Literal["caller", "callee", "limit", "worker"]
 
 
 class Music:

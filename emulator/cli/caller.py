@@ -69,6 +69,8 @@ BYE_DEADLINE_S = 3.0
 LISTEN_AFTER_S = 3.0
 # Without audio to send, and without a wish.
 LISTEN_ONLY_S = 10.0
+# Ctrl-C, and what a service manager or a time-out sends.
+HANG_UP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 CALL_SID_HEADER = "X-Exotel-CallSid"
 
 
@@ -244,12 +246,14 @@ class Caller:
     async def _live(self, session: CallSession) -> None:
         self._session = session
         loop = asyncio.get_running_loop()
-        # Ctrl-C hangs up; what was heard until then is told as after any call.
-        loop.add_signal_handler(signal.SIGINT, self.hang_up)
+        # Both hang up; what was heard until then is told as after any call.
+        for number in HANG_UP_SIGNALS:
+            loop.add_signal_handler(number, self.hang_up)
         try:
             await self._follow(session)
         finally:
-            loop.remove_signal_handler(signal.SIGINT)
+            for number in HANG_UP_SIGNALS:
+                loop.remove_signal_handler(number)
 
     async def _follow(self, session: CallSession) -> None:
         talk: asyncio.Task[None] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
 
 from emulator.config.telephone import canonical
 from emulator.config.tree import Settings
@@ -13,6 +14,7 @@ _Found = tuple[SettingPath, str, str]
 
 def contradictions(settings: Settings) -> Iterator[tuple[SettingPath, str]]:
     """Yield the place and the explanation of every entry that repeats another."""
+    yield from _unheard_media(settings)
     yield from _repeated(
         (("numbers", i, "number"), entry.number, canonical(entry.number))
         for i, entry in enumerate(settings.numbers)
@@ -30,6 +32,24 @@ def contradictions(settings: Settings) -> Iterator[tuple[SettingPath, str]]:
         (("trunks", i, "name"), entry.name, entry.name)
         for i, entry in enumerate(settings.trunks)
     )
+
+
+def _unheard_media(settings: Settings) -> Iterator[tuple[SettingPath, str]]:
+    """Yield when SDP, which names the address of SIP, would name one without RTP."""
+    sip, media = settings.sip.bind, settings.media.bind
+    if settings.sip.advertise_address or sip == media:
+        return
+    try:
+        ours, theirs = ip_address(sip), ip_address(media)
+    except ValueError:
+        # A name; whoever binds it will say.
+        return
+    if ours.version != theirs.version:
+        why = (
+            f"{media} has no RTP for calls to sip.bind {sip}, which SDP names: bind "
+            "both to one family, or set sip.advertise_address"
+        )
+        yield ("media", "bind"), why
 
 
 def _people(settings: Settings) -> Iterator[_Found]:

@@ -97,7 +97,8 @@ class SipSettings(Section):
     nat: Literal["auto", "off"] = Field(
         "auto",
         description="auto: requests go to where a peer was seen when its Contact "
-        "cannot be reached; off: always to the Contact.",
+        "cannot be reached, and a registered Contact elsewhere does not ring; off: "
+        "always to the Contact.",
     )
     keepalive_s: float = Field(
         25.0,

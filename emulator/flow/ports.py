@@ -195,13 +195,13 @@ class DialResult:
 
     Attributes:
         talk_s: How long caller and callee talked; None when nobody answered.
-        ended_by: Who ended the talk, or the ringing.
+        ended_by: Who ended the talk, or the ringing; ``worker``: their media was lost.
         recording_url: Where the recording of the talk will be.
     """
 
     legs: tuple[LegOutcome, ...]
     talk_s: float | None = None
-    ended_by: Literal["caller", "callee", "limit"] | None = None
+    ended_by: Literal["caller", "callee", "limit", "worker"] | None = None
     recording_url: str | None = None
 
 

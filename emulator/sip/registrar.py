@@ -12,7 +12,7 @@ from typing import Final
 from emulator.sip.address import SourceAddress, Target
 from emulator.sip.errors import SipParseError
 from emulator.sip.message import Request
-from emulator.sip.nat import observed_target, target_of_uri
+from emulator.sip.nat import is_loopback, observed_target, target_of_uri
 from emulator.sip.party import Reply, warning
 from emulator.sip.uri import NameAddr, SipUri
 
@@ -33,6 +33,7 @@ class Binding:
             from the contact, over the connection that it opened.
         dialled: The host by which it reached us; see ``nat.advertised_ip``.
         expires_at_s: Monotonic seconds.
+        is_elsewhere: Whoever registered it does not sit at ``target``.
     """
 
     contact: SipUri
@@ -42,6 +43,7 @@ class Binding:
     call_id: str
     cseq: int
     expires_at_s: float
+    is_elsewhere: bool = False
 
 
 class Registrar:
@@ -83,7 +85,9 @@ class Registrar:
         updated = list(present)
         for contact in request.contacts:
             observed = self._observed(contact, request, source)
-            refusal = _update(updated, contact, request, observed, now_s)
+            target = observed or target_of_uri(contact.sip_uri)
+            is_elsewhere = not _is_at(target.host, source.ip)
+            refusal = _update(updated, contact, request, target, is_elsewhere, now_s)
             if refusal is not None:
                 return refusal
         if len(updated) > MAX_BINDINGS:
@@ -123,7 +127,8 @@ def _update(
     bindings: list[Binding],
     contact: NameAddr,
     request: Request,
-    observed: Target | None,
+    target: Target,
+    is_elsewhere: bool,
     now_s: float,
 ) -> Reply | None:
     """Apply one contact to the list; return a refusal or None."""
@@ -140,15 +145,20 @@ def _update(
         bindings.append(
             Binding(
                 contact=uri,
-                target=observed or target_of_uri(uri),
+                target=target,
                 dialled=request.sip_uri.host,
                 q=_q(contact),
                 call_id=request.call_id,
                 cseq=request.cseq.number,
                 expires_at_s=now_s + min(expires_s, MAX_EXPIRES_S),
+                is_elsewhere=is_elsewhere,
             )
         )
     return None
+
+
+def _is_at(host: str, ip: str) -> bool:
+    return host == ip or (host == "localhost" and is_loopback(ip))
 
 
 def _is_out_of_order(binding: Binding, request: Request) -> bool:

@@ -8,11 +8,13 @@ from emulator.sip.address import SourceAddress, Target
 from emulator.sip.auth import DigestClient
 from emulator.sip.dialog import Dialog, DialogId, contact_uri
 from emulator.sip.effects import (
+    ClearTimer,
     DialogChanged,
     Effect,
     SendMessage,
     StartRequest,
     TransactionId,
+    TransactionTimer,
 )
 from emulator.sip.errors import SessionStateError, SipParseError
 from emulator.sip.events import (
@@ -35,7 +37,9 @@ from emulator.sip.nat import is_loopback, target_of_uri
 from emulator.sip.party import sdp_headers
 from emulator.sip.session import OutgoingInvite
 from emulator.sip.shape import route_set_of_answer
+from emulator.sip.timers import Timer
 from emulator.sip.transaction import make_cancel
+from emulator.sip.transactions import client_id
 from emulator.sip.uri import parse_sip_uri
 
 RING: Final = "ring"
@@ -173,7 +177,13 @@ class UacSession(InviteSession):
             return []
         reason = f"no response within {waited_s:g} s"
         event = self._emit(TransactionTimedOut("INVITE", reason))
-        return [event, *self._end(EndCause.TIMEOUT, reason)]
+        ended = self._end(EndCause.TIMEOUT, reason)
+        return [event, self._stop_repeating(), *ended]
+
+    def _stop_repeating(self) -> ClearTimer:
+        """Leave the transaction open for a late response, and send nothing more."""
+        invite = client_id(self._invite.via.branch or "", "INVITE")
+        return ClearTimer(TransactionTimer(invite, Timer.A))
 
     def hang_up(self, headers: HeaderList) -> list[Effect]:
         """As the base; an answer that waits for ``acknowledge`` gets ACK and BYE."""

@@ -494,6 +494,8 @@ def test_a_dead_worker_ends_both_legs(
     story = asyncio.run(live())
     assert of_kind(story, "call.ended")[0]["cause"] == "worker-lost"
     assert of_kind(story, "leg.ended")[0]["cause"] == "worker-lost"
+    reasons = [left["why"] for left in of_kind(story, "applet.left")]
+    assert any("media worker" in reason for reason in reasons), reasons
     eventually(
         lambda: connecting.api.get("/ready").status_code == 200, "a new worker is up"
     )

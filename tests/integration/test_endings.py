@@ -166,6 +166,22 @@ def test_a_caller_that_hangs_up_while_it_rings_is_cancelled(tmp_path: Path) -> N
         assert "Traceback" not in caller.output
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_caller_that_is_told_to_end_hangs_up(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with (
+        echo_bot(tmp_path) as (_, port),
+        emulator(tmp_path, env=bot_env(port)) as running,
+    ):
+        with calling(running, tmp_path) as caller:
+            caller.wait_for("stream.media_from_bot")
+            caller.send_signal(number)
+            assert caller.wait() == 0
+        finished = running.finished_call()
+        assert (finished["status"], finished["ended_by"]) == ("completed", "caller")
+
+
 def test_a_sip_port_that_is_taken_is_one_line_and_status_2(tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))

@@ -180,7 +180,13 @@ class _Connecting:
             callee.end(EndCause.TALK_LIMIT, text)
         callee.begin_close(*self._end_of_call())
         url = recording.url if recording else None
-        return _Talked(callee.duration_s, ended_by, url)
+        return _Talked(callee.duration_s, self._blame(ended_by, callee), url)
+
+    def _blame(self, ended_by: EndedBy, callee: DialledLeg) -> EndedBy:
+        """A party whose media worker died did not leave."""
+        endings = (self._stage.dialler.ending, callee.ending)
+        is_lost = any(e is not None and e.kind is EndCause.WORKER_LOST for e in endings)
+        return "worker" if is_lost else ended_by
 
     async def _play_back(self, playback: Playback, callee: DialledLeg) -> None:
         """Play something before they talk, until one of them has gone."""
@@ -234,8 +240,11 @@ class _Connecting:
             return DialResult(
                 legs, talked.seconds, talked.ended_by, talked.recording_url
             )
-        is_gone = self._stage.caller_gone.is_set()
-        return DialResult(legs, ended_by="caller" if is_gone else None)
+        if not self._stage.caller_gone.is_set():
+            return DialResult(legs)
+        ending = self._stage.dialler.ending
+        is_lost = ending is not None and ending.kind is EndCause.WORKER_LOST
+        return DialResult(legs, ended_by="worker" if is_lost else "caller")
 
     def _outcome(self, leg: DialledLeg) -> LegOutcome:
         return LegOutcome(

@@ -32,6 +32,7 @@ from emulator.flow.programmable import AnswerError, ask, check_answer, fetch
 from emulator.flow.urls import StreamUrlRules
 
 # A dynamic URL may ask to be asked again for ever.
+_WORKER_LOST = "the loss of their media worker"
 MAX_ROUNDS = 50
 # What the answer of a programmable Connect decides instead.
 _OWN_OPTIONS = (
@@ -187,8 +188,8 @@ def _ring(
         _remember(call, plan, legs, result)
         if result.talk_s is not None:
             return Outcome("after_conversation", _why(result))
-        if result.ended_by == "caller":
-            return Outcome("no_answer", "the caller left while it rang")
+        if result.ended_by is not None:
+            return Outcome("no_answer", _why_nobody(result))
         if plan.is_asked_again:
             break
     return None
@@ -229,4 +230,11 @@ def _remember(
 
 
 def _why(result: DialResult) -> str:
-    return f"they talked for {result.talk_s:.0f} s, ended by {result.ended_by}"
+    by = _WORKER_LOST if result.ended_by == "worker" else result.ended_by
+    return f"they talked for {result.talk_s:.0f} s, ended by {by}"
+
+
+def _why_nobody(result: DialResult) -> str:
+    if result.ended_by == "worker":
+        return f"ended by {_WORKER_LOST} while it rang"
+    return "the caller left while it rang"

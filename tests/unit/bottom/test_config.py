@@ -6,6 +6,7 @@ import pytest
 
 from emulator.cli.commands.config import show
 from emulator.config import LoadedSettings, Settings, load_settings
+from emulator.config.crosschecks import contradictions
 from emulator.errors import ConfigError
 from emulator.events import JsonValue
 
@@ -207,3 +208,22 @@ def test_headers_for_bots_are_listed_without_their_values(
     shown = capsys.readouterr().out
     assert "{'Authorization': '***'}" in shown
     assert "S3CRET" not in shown
+
+
+@pytest.mark.parametrize(
+    ("sip", "media", "is_heard"),
+    [
+        ("::1", "127.0.0.1", False),
+        ("127.0.0.1", "::1", False),
+        ("127.0.0.1", "0.0.0.0", True),
+        ("0.0.0.0", "0.0.0.0", True),
+        ("::1", "::1", True),
+    ],
+)
+def test_sdp_may_not_name_an_address_without_rtp(
+    sip: str, media: str, is_heard: bool
+) -> None:
+    settings = Settings.model_validate({"sip": {"bind": sip}, "media": {"bind": media}})
+    found = [text for path, text in contradictions(settings) if path[0] == "media"]
+    assert bool(found) is not is_heard
+    assert all("sip.bind" in text for text in found)

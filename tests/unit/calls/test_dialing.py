@@ -158,6 +158,26 @@ def test_the_phones_of_a_user_ring_at_once_and_destinations_in_turn() -> None:
     assert [len(attempts) for attempts in route("sip:pbx").rounds()] == [1, 1]
 
 
+class StrayPhone(FakePhone):
+    """Alice has registered somebody else's address beside her own."""
+
+    def bindings(self, user: str) -> list[Binding]:
+        stray = parse_sip_uri("sip:x@192.0.2.99:9999")
+        target = Target("udp", "192.0.2.99", 9999)
+        binding = Binding(stray, target, "127.0.0.1", 1.0, "id", 1, 100.0, True)
+        return [*super().bindings(user), binding]
+
+
+def test_a_contact_that_is_somebody_elses_does_not_ring() -> None:
+    found = find_route(Settings(), StrayPhone(), "user:alice", IDENTITY)
+    assert [attempt.host for attempt in found.attempts] == ["198.51.100.1"]
+    (note,) = found.notes
+    assert "192.0.2.99" in note and "sip.nat" in note
+    obeying = Settings.model_validate({"sip": {"nat": "off"}})
+    obeyed = find_route(obeying, StrayPhone(), "user:alice", IDENTITY)
+    assert len(obeyed.attempts) == 2
+
+
 def test_hops_only_get_fewer() -> None:
     (attempt,) = route("user:alice").with_hops(3).attempts
     assert attempt.max_forwards == 3

@@ -459,12 +459,13 @@ def test_a_silent_peer_is_given_up_when_the_ring_time_is_over(
 def test_a_peer_that_wakes_up_too_late_is_not_left_ringing(
     world: World, alice: Node, bob: Node, answers: bool
 ) -> None:
-    if not answers:
-        never_answer(bob)
-    world.lose = lose_all("INVITE")
+    bob.on_invite = lambda session: []
+    world.lose = lose_all("100 INVITE")
     alice.dial(bob, ring_timeout_s=3)
     world.run(4)
     world.lose = no_loss
+    late = bob.call
+    bob.do(late.answer(ANSWER, ()) if answers else late.ringing(180, None, ()))
     world.run(LONG_S)
     if answers:
         assert "alice: BYE" in world.sent()
@@ -473,6 +474,20 @@ def test_a_peer_that_wakes_up_too_late_is_not_left_ringing(
         assert world.sent("CANCEL") == ["alice: CANCEL"]
     assert ended(alice).cause is EndCause.TIMEOUT
     assert_nothing_left(world, alice, bob)
+
+
+def test_an_invite_to_a_silent_peer_is_not_repeated_after_its_time(
+    world: World, alice: Node, bob: Node
+) -> None:
+    world.lose = lose_all("INVITE")
+    alice.dial(bob, ring_timeout_s=5)
+    world.run(5.1)
+    assert alice.call.is_ended
+    sent = len(world.sent("INVITE"))
+    assert sent > 1
+    world.run(LONG_S)
+    assert len(world.sent("INVITE")) == sent
+    assert_nothing_left(world, alice)
 
 
 def test_a_status_of_no_class_is_a_refusal(

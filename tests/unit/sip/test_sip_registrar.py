@@ -114,6 +114,13 @@ def test_several_phones_come_in_order_of_preference(registrar: Registrar) -> Non
     assert hosts == ["2.2.2.2", "1.1.1.1"]
 
 
+def test_a_contact_elsewhere_is_marked(registrar: Registrar) -> None:
+    both = register(PHONE, "<sip:x@192.0.2.99:9999>")
+    registrar.register("alice", both, SOURCE, 0.0)
+    marks = {b.contact.host: b.is_elsewhere for b in registrar.bindings("alice", 1.0)}
+    assert marks == {"192.0.2.10": False, "192.0.2.99": True}
+
+
 def test_a_refresh_replaces_and_zero_removes(registrar: Registrar) -> None:
     registrar.register("alice", register(PHONE), SOURCE, 0.0)
     registrar.register("alice", register(PHONE, cseq=2), SOURCE, 10.0)
