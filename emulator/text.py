@@ -16,6 +16,13 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # Real header values and numbers are far shorter; a timeline holds thousands of them.
 MAX_CHARS = 512
 
+# Values of parameters whose names say that they are secret.
+_SECRET_PARAMETER = re.compile(
+    r"((?:[?&;]|%3F|%26)(?:[\w-]{0,32}[_-])?"
+    r"(?:(?:api|access|secret|auth)?(?:key|token)|secret|auth|authorization"
+    r"|password|passwd|pwd|signature|sig)(?:=|%3D))(?:(?!%26)[^&;#\s])+",
+    re.IGNORECASE,
+)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -50,3 +57,8 @@ def encodable(value: JsonValue) -> JsonValue:
     if isinstance(value, (list, tuple)):
         return [encodable(inner) for inner in value]
     return value
+
+
+def mask_query(url: str) -> str:
+    """Return ``url`` with ``***`` for what its query calls secret, by usual names."""
+    return _SECRET_PARAMETER.sub(r"\1***", url)

@@ -17,6 +17,7 @@ from typing import (
 )
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from emulator.documents.document import (
     Document,
@@ -82,13 +83,21 @@ def complaints_of(
     """Return pydantic's errors about ``data`` in plain words."""
     details = error.errors(include_url=False)
     paths = [_data_path(data, detail["loc"], keep_last=False) for detail in details]
+    strange = {path for path, d in zip(paths, details, strict=True) if _is_of_key(d)}
     found = []
     for detail, path in zip(details, paths, strict=True):
         if detail["type"] in _SHAPES and paths.count(path) > 1:
             # Another member of a union says more than "this is no mapping".
             continue
+        if path in strange and not _is_of_key(detail):
+            # Nobody knows what the value of an unknown key should be.
+            continue
         found.append(_complaint(model, detail, data))
     return found
+
+
+def _is_of_key(detail: ErrorDetails) -> bool:
+    return detail["loc"][-1:] == ("[key]",)
 
 
 def _complaint(

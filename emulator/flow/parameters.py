@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from emulator.flow.context import CallContext, CallState, Conversation, StreamRecord
 from emulator.flow.ports import LegOutcome, StreamResult
 from emulator.ids import IST
+from emulator.text import mask_query
 
 Pair = tuple[str, str]
 
@@ -25,13 +26,6 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 _CALLER_WORDS = {"user": "caller", "bot": "bot", "NA": "system"}
 # The part of an authority that ends with the last @ (RFC 3986 §3.2).
 _USERINFO = re.compile(r"^([^/?#]*//)[^/?#]*@")
-# Values of parameters whose names say that they are secret.
-_SECRET_PARAMETER = re.compile(
-    r"((?:[?&;]|%3F|%26)(?:[\w-]{0,32}[_-])?"
-    r"(?:(?:api|access|secret|auth)?(?:key|token)|secret|auth|authorization"
-    r"|password|passwd|pwd|signature|sig)(?:=|%3D))(?:(?!%26)[^&;#\s])+",
-    re.IGNORECASE,
-)
 # Deprecated, and still sent without a value.
 _NULLS = ("ForwardedFrom", "ProcessStatus", "RecordingAvailableBy")
 
@@ -77,7 +71,7 @@ def mask_secrets(url: str) -> str:
 
     A URL in the query, percent-encoded, is masked as well.
     """
-    return _SECRET_PARAMETER.sub(r"\1***", mask_userinfo(url))
+    return mask_query(mask_userinfo(url))
 
 
 def _call(call: CallState, now: datetime) -> Iterator[tuple[str, str | None]]:

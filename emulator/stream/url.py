@@ -18,6 +18,7 @@ from emulator.stream_query import (
     parameter_text,
     sample_rate_names,
 )
+from emulator.text import mask_query
 
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
 SAMPLE_RATES_HZ = (8000, 16000, 24000)
@@ -38,7 +39,8 @@ class BotUrl:
 
     Attributes:
         dial_url: What is dialled: the query kept, userinfo and fragment gone.
-        masked_url: For reports: as given, with ``***`` for userinfo.
+        masked_url: For reports: as given, with ``***`` for userinfo and for secrets of
+            the query.
         is_secure: True for ``wss``.
         host, port: Where to connect; ``host`` without brackets.
         authorization: The value of the Authorization header, or None.
@@ -73,7 +75,7 @@ def parse_bot_url(url: str, options: StreamOptions) -> BotUrl:
     mask = "***@" if "@" in parts.netloc else ""
     return BotUrl(
         dial_url=f"{parts.scheme}://{host_port}{tail}",
-        masked_url=f"{parts.scheme}://{mask}{host_port}{tail}",
+        masked_url=mask_query(f"{parts.scheme}://{mask}{host_port}{tail}"),
         is_secure=parts.scheme == "wss",
         host=host,
         port=port,

@@ -155,3 +155,11 @@ def test_fields_that_mean_nothing_here_are_warned_of(applet: str, warned: str) -
     assert report.problems == ()
     ignored = [p.path for p in report.warnings if "is ignored: " in p.message]
     assert sorted(path.rpartition(".")[2] for path in ignored) == warned.split()
+
+
+def test_a_strange_key_is_complained_about_once() -> None:
+    applet = '{type: timing, hours: {monday: "9-18"}}'
+    text = f'flow: a\napp_id: "1"\nstart: t\napplets:\n  t: {applet}\n'
+    report = check_files([flow_file("a.yaml", text)], LoadRules(frozenset(Capability)))
+    (problem,) = report.problems
+    assert problem.message.startswith("'monday' is none of mon, tue")

@@ -181,3 +181,9 @@ def test_any_text_is_a_url_or_a_refusal(text: str) -> None:
             continue
         assert "\n" not in parsed.dial_url
         assert parsed.host
+
+
+def test_secrets_in_the_query_are_hidden_from_reports() -> None:
+    url = parse_bot_url("wss://k:s@h/m?token=t1&queue=q", StreamOptions())
+    assert url.masked_url == "wss://***@h/m?token=***&queue=q"
+    assert "token=t1" in url.dial_url
