@@ -34,7 +34,7 @@ from emulator.sip.nat import advertised_ip, observed_target, target_of_uri
 from emulator.sip.options import OwnNetworks, SipOptions
 from emulator.sip.outside import OutsideRequests
 from emulator.sip.oversize import OversizeRequests
-from emulator.sip.party import METHODS, LocalParty, Reply, tolerant_response
+from emulator.sip.party import METHODS, LocalParty, Reply, because, tolerant_response
 from emulator.sip.registrar import Binding
 from emulator.sip.request import RequestUsage
 from emulator.sip.screening import objection_from, objection_to
@@ -54,6 +54,8 @@ from emulator.sip.transactions import (
 from emulator.sip.uac import UacSession
 from emulator.sip.uas import UasSession
 from emulator.sip.uri import parse_sip_uri
+
+_NO_DIALOG = because("there is no such dialog: its tags and Call-ID are unknown")
 
 
 class UserAgent:
@@ -282,7 +284,8 @@ class UserAgent:
         if request.method == "CANCEL":
             return self._cancel_arrived(key, request)
         if self._layer.is_merged(key):
-            return self._reply(key, request, 482)
+            why = because("the same request came by two ways")
+            return self._reply(key, request, 482, [why])
         objection = objection_to(
             request, self._party.methods, self._options.min_session_expires_s
         )
@@ -300,12 +303,12 @@ class UserAgent:
                 reply = self._outside.register(request, source, self._now_s)
                 return self._reply_with(key, request, reply)
             case _:
-                return self._reply(key, request, 481)
+                return self._reply(key, request, 481, [_NO_DIALOG])
 
     def _in_dialog(self, key: TransactionId, request: Request) -> list[Effect]:
         session = self._dialogs.get(dialog_id_of(request))
         if session is None:
-            return self._reply(key, request, 481)
+            return self._reply(key, request, 481, [_NO_DIALOG])
         try:
             effects = session.receive_request(key, request)
         except SipParseError as error:
@@ -345,7 +348,8 @@ class UserAgent:
         """RFC 3261 §9.2: 200 when the INVITE is known, whatever becomes of it."""
         invite_key = invite_id_of_cancel(cancel)
         if invite_key not in self._layer:
-            return self._reply(key, cancel, 481)
+            why = because("there is no INVITE with this branch")
+            return self._reply(key, cancel, 481, [why])
         effects = self._reply(key, cancel, 200, to_tag=self._tag_in(invite_key))
         session = self._users.get(invite_key) or self._dialogs.get(dialog_id_of(cancel))
         if isinstance(session, InviteSession):

@@ -29,6 +29,7 @@ from emulator.sip.events import (
 from emulator.sip.liveness import EXPIRE, KEEPALIVE, REFRESH
 from emulator.sip.message import Request, Response
 from emulator.sip.offers import GLARE, RETRANSMIT_2XX, WAIT_FOR_ACK
+from emulator.sip.party import because
 from emulator.sip.transfer import TransferUsage
 from emulator.sip.usage import HeaderList, SessionSettings, SessionState
 
@@ -81,7 +82,8 @@ class InviteSession(TransferUsage):
     def receive_request(self, key: TransactionId, request: Request) -> list[Effect]:
         """Handle a request inside the dialog, ACK excepted."""
         if not self.dialog.accepts_cseq(request.cseq.number):
-            return [self._respond(key, request, 500)]
+            why = because("CSeq is not above that of the request before")
+            return [self._respond(key, request, 500, [why])]
         match request.method:
             case "BYE":
                 return self._receive_bye(key, request)

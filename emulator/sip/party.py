@@ -132,6 +132,11 @@ def warning(text: str) -> str:
     return f"399 {_WARNING_AGENT} {quoted(plain)}"
 
 
+def because(text: str) -> tuple[str, str]:
+    """Return the Warning field of a refusal."""
+    return ("Warning", warning(text))
+
+
 def sdp_headers(sdp: str | None) -> tuple[list[tuple[str, str]], bytes]:
     """Return the Content-Type and the body for a description, or neither."""
     if sdp is None:

@@ -8,7 +8,7 @@ from emulator.sip.body import media_type
 from emulator.sip.errors import SipParseError
 from emulator.sip.liveness import session_expires_s
 from emulator.sip.message import Request
-from emulator.sip.party import ACCEPT, METHODS, SUPPORTED, Reply, warning
+from emulator.sip.party import ACCEPT, METHODS, SUPPORTED, Reply, because
 
 # Methods of other RFCs that we know and do not serve; all else gets 501.
 _KNOWN_METHODS: Final = frozenset(
@@ -52,14 +52,15 @@ def objection_to(
 
 def objection_from(error: SipParseError) -> Reply:
     """Turn a parse error into an objection whose Warning says what was wrong."""
-    return Reply(error.status, (("Warning", warning(error.reason)),))
+    return Reply(error.status, (because(error.reason),))
 
 
 def _method_objection(request: Request, methods: tuple[str, ...]) -> Reply | None:
     if request.method in methods:
         return None
     status = 405 if request.method in _KNOWN_METHODS else 501
-    return Reply(status, (("Allow", ", ".join(methods)),))
+    why = because(f"method {request.method[:32]} is not served here")
+    return Reply(status, (("Allow", ", ".join(methods)), why))
 
 
 def _uri_objection(request: Request) -> Reply | None:
@@ -74,7 +75,8 @@ def _extension_objection(request: Request) -> Reply | None:
     if not unknown:
         return None
     told = [tag[:_MAX_TAG_CHARS] for tag in unknown[:_MAX_TOLD_TAGS]]
-    return Reply(420, (("Unsupported", ", ".join(told)),))
+    why = because("Require names an extension that is not supported")
+    return Reply(420, (("Unsupported", ", ".join(told)), why))
 
 
 def _timer_objection(request: Request, least_s: int) -> Reply | None:
@@ -84,13 +86,14 @@ def _timer_objection(request: Request, least_s: int) -> Reply | None:
         return None
     if "timer" not in request.headers.tokens("Supported"):
         return None
-    return Reply(422, (("Min-SE", str(least_s)),))
+    why = because(f"Session-Expires is below {least_s} s")
+    return Reply(422, (("Min-SE", str(least_s)), why))
 
 
 def _invite_objection(request: Request) -> Reply | None:
     if request.max_forwards == 0:
         # A flow may call on from here; RFC 7332 §4 stops loops through such elements.
-        return Reply(483)
+        return Reply(483, (because("Max-Forwards is 0"),))
     return _accept_objection(request) or _body_objection(request)
 
 
@@ -101,17 +104,20 @@ def _accept_objection(request: Request) -> Reply | None:
     ranges = {media_type(value) for value in request.headers.values("Accept")}
     if ranges & _ACCEPTED_RANGES:
         return None
-    return Reply(406, (("Accept", ACCEPT),))
+    why = because(f"the answer is {ACCEPT}, which Accept leaves out")
+    return Reply(406, (("Accept", ACCEPT), why))
 
 
 def _body_objection(request: Request) -> Reply | None:
     """RFC 3261 §8.2.3: a body that is not understood, unless it is optional."""
     encoding = (request.headers.get("Content-Encoding") or "identity").lower()
     if encoding != "identity":
-        return Reply(415, (("Accept-Encoding", "identity"),))
+        why = because(f"the body is encoded as {encoding[:32]}")
+        return Reply(415, (("Accept-Encoding", "identity"), why))
     if not request.body or request.sdp is not None:
         return None
     disposition = (request.headers.get("Content-Disposition") or "").lower()
     if "handling=optional" in disposition.replace(" ", ""):
         return None
-    return Reply(415, (("Accept", ACCEPT),))
+    why = because(f"the body is no {ACCEPT}")
+    return Reply(415, (("Accept", ACCEPT), why))

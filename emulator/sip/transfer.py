@@ -11,6 +11,7 @@ from emulator.sip.errors import SessionStateError
 from emulator.sip.events import ReferReceived
 from emulator.sip.liveness import LivenessUsage
 from emulator.sip.message import Request
+from emulator.sip.party import because
 from emulator.sip.status import reason_phrase_of
 from emulator.sip.uri import parse_name_addr
 from emulator.sip.usage import HeaderList
@@ -57,7 +58,8 @@ class TransferUsage(LivenessUsage):
         """One Refer-To, one transfer at a time (RFC 3515 §2.4.2)."""
         targets = request.headers.values("Refer-To")
         if len(targets) != 1:
-            return [self._respond(key, request, 400)]
+            why = because(f"{len(targets)} Refer-To values instead of one")
+            return [self._respond(key, request, 400, [why])]
         if self._refer is not None or self._subscription_id is not None:
             return [self._respond(key, request, 491)]
         if not self.is_established:
