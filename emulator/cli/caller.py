@@ -214,9 +214,7 @@ class Caller:
             self._outcome.status = ExitStatus.INTERNAL
             return False
         if not response.is_success:
-            self._outcome.failure = (
-                f"REGISTER: {response.summary}{_digest_hint(response)}"
-            )
+            self._outcome.failure = f"REGISTER: {response.summary}{_why(response)}"
             self._outcome.status = ExitStatus.USAGE
         return response.is_success
 
@@ -329,12 +327,8 @@ class Caller:
         self._engine.send(StartLeg(LEG))
 
     def _fail(self, event: Rejected) -> None:
-        why = "; ".join(
-            event.response.headers.all("Warning") + event.response.headers.all("Reason")
-        )
-        self._outcome.failure = f"{event.status} {event.reason_phrase}" + (
-            f": {why}" if why else _digest_hint(event.response)
-        )
+        why = _why(event.response)
+        self._outcome.failure = f"{event.status} {event.reason_phrase}{why}"
         is_ours = event.status in WRONG_CALL
         self._outcome.status = ExitStatus.USAGE if is_ours else ExitStatus.INTERNAL
 
@@ -412,6 +406,12 @@ def bind_address(uri: str) -> str:
         return "127.0.0.1" if ipaddress.ip_address(host).is_loopback else "0.0.0.0"
     except ValueError:
         return "0.0.0.0"
+
+
+def _why(response: Response) -> str:
+    """Return what the server says of its refusal, else what it probably means."""
+    said = response.headers.all("Warning") + response.headers.all("Reason")
+    return f": {'; '.join(said)}" if said else _digest_hint(response)
 
 
 def _digest_hint(response: Response) -> str:
