@@ -32,6 +32,7 @@ from emulator.sip.events import (
     SessionEnded,
     SessionEvent,
 )
+from emulator.sip.party import because
 from emulator.sip.session import CallSession
 from emulator.text import printable
 
@@ -171,7 +172,7 @@ class Party(ABC):
     def _answer_offer(self, event: OfferReceived, session: CallSession) -> None:
         """Answer a re-INVITE; one that cannot be met leaves the call as it was."""
         if self._has_left:
-            session.reject_offer(488)
+            session.reject_offer(488, headers=[because("this party has left the call")])
             return
         try:
             session.answer_offer(self.media.answer_again(event.sdp))
@@ -180,7 +181,7 @@ class Party(ABC):
             self._listener.record(
                 "note", text=f"{event.method} refused with 488: {error}"
             )
-            session.reject_offer(488)
+            session.reject_offer(488, headers=[because(str(error))])
 
     def _note_hold(self) -> None:
         if self.media.is_on_hold is not self._is_held:

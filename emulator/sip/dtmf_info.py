@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from emulator.sip.body import media_type
 from emulator.sip.message import Request
-from emulator.sip.party import Reply, warning
+from emulator.sip.party import Reply, because
 
 DEFAULT_DURATION_MS = 160
 MAX_DURATION_MS = 10_000
@@ -37,13 +37,15 @@ def reply_to_info(request: Request) -> Reply:
     that are none.
     """
     if "Info-Package" in request.headers:
-        return Reply(469, (("Recv-Info", ""),))
+        why = because("no Info-Package was offered")
+        return Reply(469, (("Recv-Info", ""), why))
     if not request.body:
         return Reply(200)
     if request.content_type not in _TYPES:
-        return Reply(415, (("Accept", ", ".join(_TYPES)),))
+        why = because("the body of an INFO is a digit")
+        return Reply(415, (("Accept", ", ".join(_TYPES)), why))
     if parse_info_digit(request.content_type, request.body) is None:
-        return Reply(400, (("Warning", warning("no digit in the body")),))
+        return Reply(400, (because("no digit in the body"),))
     return Reply(200)
 
 

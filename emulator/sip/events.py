@@ -27,7 +27,7 @@ class EndCause(Enum):
     TRANSPORT = "the peer could not be reached"
     DIALOG_LOST = "the peer does not know the dialog any more"
     SESSION_EXPIRED = "nobody refreshed the session timer"
-    FAILURE = "an error inside the emulator"
+    UNUSABLE_ANSWER = "the peer answered what cannot be used"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from emulator.sip.events import (
     OfferRejected,
 )
 from emulator.sip.message import Request, Response
-from emulator.sip.party import sdp_headers
+from emulator.sip.party import because, sdp_headers
 from emulator.sip.usage import DialogUsage, HeaderList, SessionState
 
 RETRANSMIT_2XX: Final = "2xx"
@@ -27,6 +27,9 @@ WAIT_FOR_ACK: Final = "ack"
 GLARE: Final = "glare"
 # RFC 3261 §14.2: seconds told to a peer whose re-INVITE overtook another.
 _RETRY_AFTER_S: Final = 2
+NOT_UP: Final = because("the session is not up")
+_GLARE: Final = because("an offer of ours is under way (RFC 3261 §14.1)")
+_BUSY: Final = because("the offer before this one is under way (RFC 3261 §14.2)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +171,12 @@ class OfferUsage(DialogUsage):
     def _receive_offer(self, key: TransactionId, request: Request) -> list[Effect]:
         self.dialog.refresh_target(request)
         if self._is_offer_in_flight:
-            return [self._respond(key, request, 491)]
+            return [self._respond(key, request, 491, [_GLARE])]
         if self._peer_offer is not None or self._unacked is not None:
             retry = ("Retry-After", str(_RETRY_AFTER_S))
-            return [self._respond(key, request, 500, [retry])]
+            return [self._respond(key, request, 500, [retry, _BUSY])]
         if not self.is_established:
-            return [self._respond(key, request, 481)]
+            return [self._respond(key, request, 481, [NOT_UP])]
         if request.method == "UPDATE" and request.sdp is None:
             headers = [*self._ability_headers(), *self._refresh_headers(request)]
             return [self._respond(key, request, 200, headers), *self._watch_peer()]

@@ -94,6 +94,9 @@ def _invite_objection(request: Request) -> Reply | None:
     if request.max_forwards == 0:
         # A flow may call on from here; RFC 7332 §4 stops loops through such elements.
         return Reply(483, (because("Max-Forwards is 0"),))
+    if "Replaces" in request.headers:
+        # Taken for a new call, a transfer would end in a flow (RFC 3891 §3).
+        return Reply(481, (because("Replaces names no call that can be replaced"),))
     return _accept_objection(request) or _body_objection(request)
 
 

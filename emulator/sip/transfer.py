@@ -11,6 +11,7 @@ from emulator.sip.errors import SessionStateError
 from emulator.sip.events import ReferReceived
 from emulator.sip.liveness import LivenessUsage
 from emulator.sip.message import Request
+from emulator.sip.offers import NOT_UP
 from emulator.sip.party import because
 from emulator.sip.status import reason_phrase_of
 from emulator.sip.uri import parse_name_addr
@@ -61,9 +62,10 @@ class TransferUsage(LivenessUsage):
             why = because(f"{len(targets)} Refer-To values instead of one")
             return [self._respond(key, request, 400, [why])]
         if self._refer is not None or self._subscription_id is not None:
-            return [self._respond(key, request, 491)]
+            why = because("a transfer of this session is under way already")
+            return [self._respond(key, request, 491, [why])]
         if not self.is_established:
-            return [self._respond(key, request, 481)]
+            return [self._respond(key, request, 481, [NOT_UP])]
         target = parse_name_addr(targets[0]).uri
         self._refer = (key, request)
         referred_by = request.headers.get("Referred-By")

@@ -266,10 +266,21 @@ class UacSession(InviteSession):
         try:
             dialog = self._make_dialog(response, source)
         except SipParseError as error:
-            return self._end(EndCause.FAILURE, f"unusable 2xx: {error.reason}")
+            return self._leave_unusable(response, source, error)
         if self._dialog is not None or self.is_ended:
             return self._refuse_fork(dialog)
         return self._take_answer(dialog, response)
+
+    def _leave_unusable(
+        self, response: Response, source: SourceAddress, error: SipParseError
+    ) -> list[Effect]:
+        """A 2xx without a usable Contact: ACK and BYE go where the INVITE went."""
+        try:
+            dialog = self._make_dialog(response, source, self._outgoing.target)
+            ends = self._refuse_fork(dialog)
+        except SipParseError:
+            ends = []  # Its route set is no use either: nothing can reach it.
+        return [*ends, *self._end(EndCause.UNUSABLE_ANSWER, f"2xx: {error.reason}")]
 
     def _take_answer(self, dialog: Dialog, response: Response) -> list[Effect]:
         was_cancelling = self.state is SessionState.CANCELLING
@@ -369,13 +380,18 @@ class UacSession(InviteSession):
         headers = Headers(outgoing.shape.ordered(items))
         return Request("INVITE", uri, headers, body)
 
-    def _make_dialog(self, response: Response, source: SourceAddress) -> Dialog:
-        """RFC 3261 §12.1.2."""
+    def _make_dialog(
+        self,
+        response: Response,
+        source: SourceAddress,
+        remote_target: str | None = None,
+    ) -> Dialog:
+        """RFC 3261 §12.1.2; the response's Contact is the remote target if not told."""
         return Dialog(
             call_id=self.call_id,
             local=self._from,
             remote=response.to,
-            remote_target=contact_uri(response),
+            remote_target=remote_target or contact_uri(response),
             route_set=route_set_of_answer(response, self._own_route),
             local_cseq=self._cseq,
             remote_cseq=None,

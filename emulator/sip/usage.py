@@ -62,6 +62,7 @@ class SessionSettings:
     ids: IdSource
     timers: SipTimers
     keepalive_s: float
+    min_session_expires_s: int = 90
 
 
 class DialogUsage(ABC):

@@ -506,6 +506,29 @@ def test_a_status_of_no_class_is_a_refusal(
     assert "alice: ACK" in world.sent()
 
 
+def test_an_answer_that_cannot_be_used_is_ended_where_the_invite_went(
+    world: World, alice: Node
+) -> None:
+    def answer(message: Message, source: SourceAddress) -> None:
+        if isinstance(message, Request) and message.method in {"INVITE", "BYE"}:
+            junk = [("Contact", "junk")] if message.method == "INVITE" else []
+            response = alice.agent._party.response(
+                message, 200, to_tag="t", headers=junk
+            )
+            peer = SourceAddress("udp", "127.0.0.1", 5063)
+            world.deliver(alice, response.to_bytes(), peer)
+
+    world.relays[5063] = answer
+    alice.dial(world.node("odd", 5063))
+    world.run(LONG_S)
+    end = ended(alice)
+    assert end.cause is EndCause.UNUSABLE_ANSWER
+    assert "no URI scheme in 'junk'" in end.detail
+    ours = [line for line in world.sent() if line.startswith("alice")]
+    assert ours == ["alice: INVITE", "alice: ACK", "alice: BYE"]
+    assert_nothing_left(world, alice)
+
+
 def test_cancel_of_an_unknown_invite_gets_481(world: World, bob: Node) -> None:
     alice = world.node("alice", 5061)
     source = SourceAddress("udp", "127.0.0.1", 5061)

@@ -41,23 +41,23 @@ def test_what_is_no_digit_is_none(content_type: str, body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "body", "status", "explained_by"),
+    ("headers", "body", "status", "told"),
     [
-        ([("Content-Type", "application/dtmf-relay")], b"Signal=5", 200, None),
-        ([("Content-Type", "Application/DTMF; a=b")], b"#", 200, None),
-        ([], b"", 200, None),
-        ([("Content-Type", "application/dtmf")], b"hash", 400, "Warning"),
-        ([("Content-Type", "application/media_control+xml")], b"<x/>", 415, "Accept"),
-        ([], b"5", 415, "Accept"),
-        ([("Info-Package", "infoDtmf")], b"5", 469, "Recv-Info"),
+        ([("Content-Type", "application/dtmf-relay")], b"Signal=5", 200, []),
+        ([("Content-Type", "Application/DTMF; a=b")], b"#", 200, []),
+        ([], b"", 200, []),
+        ([("Content-Type", "application/dtmf")], b"hash", 400, ["Warning"]),
+        ([("Content-Type", "application/x+xml")], b"<x/>", 415, ["Accept", "Warning"]),
+        ([], b"5", 415, ["Accept", "Warning"]),
+        ([("Info-Package", "infoDtmf")], b"5", 469, ["Recv-Info", "Warning"]),
     ],
 )
 def test_an_info_is_answered_by_what_it_carries(
-    headers: list[tuple[str, str]], body: bytes, status: int, explained_by: str | None
+    headers: list[tuple[str, str]], body: bytes, status: int, told: list[str]
 ) -> None:
     reply = reply_to_info(Request("INFO", "sip:a@b", Headers(headers), body))
     assert reply.status == status
-    assert [name for name, _ in reply.headers] == [explained_by] * bool(explained_by)
+    assert [name for name, _ in reply.headers] == told
 
 
 @given(st.text(), st.binary())

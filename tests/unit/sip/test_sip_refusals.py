@@ -45,6 +45,7 @@ def refusal_of(method: str, *lines: str, body: str = "", tag: str = "") -> Respo
             "INVITE", ("Session-Expires: 1", "Supported: timer"), "", "",
             422, "below 90 s",
         ),
+        ("INVITE", ("Replaces: x;to-tag=1;from-tag=2",), "", "", 481, "Replaces"),
         ("INVITE", ("Max-Forwards: 0",), "", "", 483, "Max-Forwards"),
         ("BYE", (), "", "", 481, "no such dialog"),
         ("BYE", (), "", ";tag=2", 481, "no such dialog"),
@@ -59,3 +60,9 @@ def test_a_refusal_says_why(
     warning = refusal.headers.get("Warning") or ""
     assert warning.startswith("399 exotel-emulator ")
     assert why in warning
+
+
+def test_a_timer_below_the_least_of_a_caller_without_timers_is_passed_over() -> None:
+    answer = refusal_of("INVITE", "Session-Expires: 1")
+    assert answer.status == 200
+    assert "Session-Expires" not in answer.headers
