@@ -28,7 +28,7 @@ demo: $(VENV)/.run
 
 test: $(VENV)/.dev
 	@tests/install-peers
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 4 --dist loadfile
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m 'not slow'
