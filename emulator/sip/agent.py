@@ -84,7 +84,6 @@ class UserAgent:
             ids,
             options.timers,
             options.keepalive_s,
-            options.min_session_expires_s,
         )
         self._layer = TransactionLayer(options.timers)
         self._oversize = OversizeRequests(options.limits.max_udp_request_bytes)

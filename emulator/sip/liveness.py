@@ -48,14 +48,10 @@ def _refresher(message: Message) -> str:
     return "uas" if "refresher=uas" in params else ""
 
 
-def interval_of_request(request: Request, least_s: int) -> SessionInterval | None:
-    """Agree to the interval of a request that we answer (RFC 4028 §9).
-
-    One below ``least_s`` was refused with 422, but for peers without timers: they
-    cannot understand that, and theirs is passed over.
-    """
+def interval_of_request(request: Request) -> SessionInterval | None:
+    """Agree to the interval of a request that we answer (RFC 4028 §9)."""
     interval_s = session_expires_s(request)
-    if not interval_s or interval_s < least_s:
+    if not interval_s:
         return None
     peer_can = "timer" in request.headers.tokens("Supported")
     return SessionInterval(interval_s, _refresher(request) == "uas" or not peer_can)
@@ -88,8 +84,7 @@ class LivenessUsage(OfferUsage):
     # --- session timer ---
 
     def _refresh_headers(self, request: Request) -> HeaderList:
-        least_s = self._settings.min_session_expires_s
-        self._interval = interval_of_request(request, least_s)
+        self._interval = interval_of_request(request)
         if self._interval is None:
             return ()
         who = "uas" if self._interval.we_refresh else "uac"

@@ -62,7 +62,6 @@ class SessionSettings:
     ids: IdSource
     timers: SipTimers
     keepalive_s: float
-    min_session_expires_s: int = 90
 
 
 class DialogUsage(ABC):

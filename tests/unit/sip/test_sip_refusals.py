@@ -60,9 +60,3 @@ def test_a_refusal_says_why(
     warning = refusal.headers.get("Warning") or ""
     assert warning.startswith("399 exotel-emulator ")
     assert why in warning
-
-
-def test_a_timer_below_the_least_of_a_caller_without_timers_is_passed_over() -> None:
-    answer = refusal_of("INVITE", "Session-Expires: 1")
-    assert answer.status == 200
-    assert "Session-Expires" not in answer.headers
