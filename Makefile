@@ -28,7 +28,7 @@ demo: $(VENV)/.run
 
 test: $(VENV)/.dev
 	@tests/install-peers
-	$(BIN)/python -m pytest -n 4 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m 'not slow'
