@@ -44,6 +44,11 @@ class StreamFramer:
         self._max_message_bytes = max_message_bytes
         self._buffer = bytearray()
         self._is_broken = False
+        # What is known of the message at the front, so that a peer who sends byte by
+        # byte makes nobody read it all again: no end of the head before here, and the
+        # message's length once its head is complete.
+        self._searched = 0
+        self._total: int | None = None
 
     @property
     def is_in_message(self) -> bool:
@@ -63,25 +68,32 @@ class StreamFramer:
 
     def _take(self, pieces: list[Piece]) -> bool:
         """Cut one piece off the front; False when it is not complete yet."""
+        if self._total is None:
+            if self._buffer[0] in b"\r\n":
+                return self._take_blank(pieces)
+            self._total = self._find_total(pieces)
+        if self._total is None or len(self._buffer) < self._total:
+            return False
+        self._cut(self._total, pieces)
+        return True
+
+    def _find_total(self, pieces: list[Piece]) -> int | None:
+        """Return the length of the message at the front, once its head is there."""
         buffer = self._buffer
-        if buffer[0] in b"\r\n":
-            return self._take_blank(pieces)
-        end = buffer.find(_END_OF_HEAD)
+        end = buffer.find(_END_OF_HEAD, self._searched)
         if end < 0:
-            return self._is_too_long(len(buffer), pieces)
+            self._searched = max(0, len(buffer) - len(_END_OF_HEAD) + 1)
+            self._is_too_long(len(buffer), pieces)
+            return None
         head_bytes = end + len(_END_OF_HEAD)
         found = _LENGTH.search(buffer, 0, end)
         text = found.group(1).strip() if found else b"0"
         if not text.isdigit() or len(text) > 9:
             self._cut(head_bytes, pieces)
-            return self._break("Content-Length is no number", pieces)
+            self._break("Content-Length is no number", pieces)
+            return None
         total = head_bytes + int(text)
-        if self._is_too_long(total, pieces):
-            return True
-        if len(buffer) < total:
-            return False
-        self._cut(total, pieces)
-        return True
+        return None if self._is_too_long(total, pieces) else total
 
     def _take_blank(self, pieces: list[Piece]) -> bool:
         """CRLFCRLF between messages is a keepalive, a lone CRLF nothing (§7.5)."""
@@ -98,6 +110,7 @@ class StreamFramer:
     def _cut(self, length: int, pieces: list[Piece]) -> None:
         pieces.append(Frame(bytes(self._buffer[:length])))
         del self._buffer[:length]
+        self._searched, self._total = 0, None
 
     def _is_too_long(self, size: int, pieces: list[Piece]) -> bool:
         if size <= self._max_message_bytes:

@@ -55,3 +55,24 @@ def test_any_bytes_are_survived_and_nothing_grows_beyond_the_limit(data: bytes) 
     for start in range(0, len(data), 50):
         for piece in reader.feed(data[start : start + 50]):
             assert not isinstance(piece, Frame) or len(piece.data) <= 150
+
+
+class CountingBuffer(bytearray):
+    """Counts how many bytes were searched."""
+
+    searched = 0
+
+    def find(self, what: bytes, start: int = 0) -> int:  # type: ignore[override]
+        self.searched += len(self) - start
+        return super().find(what, start)
+
+
+def test_a_message_that_drips_is_searched_once_and_not_at_each_byte() -> None:
+    head = b"INFO sip:a SIP/2.0\r\nX: " + b"x" * 5_000 + b"\r\nl: 5000\r\n\r\n"
+    message = head + b"\r\n\r\n!" * 1_000
+    reader = framer(20_000)
+    reader._buffer = buffer = CountingBuffer()
+    pieces = [piece for byte in message for piece in reader.feed(bytes([byte]))]
+    assert pieces == [Frame(message)]
+    assert buffer.searched < 5 * len(head)
+    assert reader.feed(PLAIN) == [Frame(PLAIN)]
