@@ -13,6 +13,7 @@ class Timer(Enum):
 
     A = "INVITE request retransmission"
     B = "INVITE transaction time-out"
+    C = "wait for a final response after a provisional one"
     D = "wait for response retransmissions, INVITE client"
     E = "non-INVITE request retransmission"
     F = "non-INVITE transaction time-out"
@@ -33,12 +34,15 @@ class SipTimers:
         t1_s: Estimate of a round trip.
         t2_s: Longest interval between retransmissions.
         t4_s: How long a message may stay in the network.
+        c_s: Timer C, which the RFC has for proxies, above 180 s; here above the
+            600 s that a call may ring, with the 32 s of its CANCEL.
         d_s: Timer D on UDP; the RFC asks for more than 32 s.
     """
 
     t1_s: float = 0.5
     t2_s: float = 4.0
     t4_s: float = 5.0
+    c_s: float = 660.0
     d_s: float = 32.0
 
     @property
@@ -53,6 +57,8 @@ class SipTimers:
                 return self.t1_s
             case Timer.B | Timer.F | Timer.H | Timer.L | Timer.M:
                 return self.timeout_s
+            case Timer.C:
+                return self.c_s
             case Timer.D:
                 return 0.0 if reliable else self.d_s
             case Timer.I | Timer.K:

@@ -234,10 +234,14 @@ class Transaction:
                 assert message is not None
                 effects.append(Deliver(message))
             case Do.REPORT_TIMEOUT:
-                timeout_s = self._timers.timeout_s
-                effects.append(Failed(f"no response within {timeout_s} s", True))
+                effects.append(Failed(self._what_never_came(), True))
             case Do.REPORT_TRANSPORT_ERROR:
                 effects.append(Failed(reason, False))
+
+    def _what_never_came(self) -> str:
+        if Timer.C in self._intervals:
+            return f"no final response within {self._timers.c_s} s"
+        return f"no response within {self._timers.timeout_s} s"
 
     def _set_timer(
         self, action: Start | Again | AtT2 | Stop, effects: list[TransactionEffect]

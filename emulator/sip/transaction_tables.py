@@ -107,7 +107,8 @@ Step: TypeAlias = tuple[State, tuple[Action, ...]]
 Table: TypeAlias = Mapping[tuple[State, Input | Timer], Step]
 
 # RFC 3261 figure 5, RFC 6026 §8.4. Timer B guards the wait for any response only; how
-# long a call may ring is the session's business.
+# long a call may ring is the session's business. Timer C, which a proxy has (§16.6),
+# ends what a peer leaves open for ever after a provisional response.
 INVITE_CLIENT: Final[Table] = {
     (State.CALLING, Input.START): (
         State.CALLING,
@@ -121,7 +122,7 @@ INVITE_CLIENT: Final[Table] = {
     ),
     (State.CALLING, Input.RECEIVE_1XX): (
         State.PROCEEDING,
-        (Stop(Timer.A), Stop(Timer.B), Do.DELIVER),
+        (Stop(Timer.A), Stop(Timer.B), Start(Timer.C), Do.DELIVER),
     ),
     (State.CALLING, Input.RECEIVE_2XX): (
         State.ACCEPTED,
@@ -134,12 +135,13 @@ INVITE_CLIENT: Final[Table] = {
     (State.PROCEEDING, Input.RECEIVE_1XX): (State.PROCEEDING, (Do.DELIVER,)),
     (State.PROCEEDING, Input.RECEIVE_2XX): (
         State.ACCEPTED,
-        (Start(Timer.M), Do.DELIVER),
+        (Stop(Timer.C), Start(Timer.M), Do.DELIVER),
     ),
     (State.PROCEEDING, Input.RECEIVE_3XX_TO_6XX): (
         State.COMPLETED,
-        (Do.SEND_ACK, Do.DELIVER, Start(Timer.D)),
+        (Stop(Timer.C), Do.SEND_ACK, Do.DELIVER, Start(Timer.D)),
     ),
+    (State.PROCEEDING, Timer.C): (State.TERMINATED, (Do.REPORT_TIMEOUT,)),
     (State.PROCEEDING, Input.TRANSPORT_ERROR): (State.PROCEEDING, ()),
     (State.COMPLETED, Input.RECEIVE_1XX): (State.COMPLETED, ()),
     (State.COMPLETED, Input.RECEIVE_2XX): (State.COMPLETED, ()),

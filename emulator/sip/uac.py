@@ -8,13 +8,11 @@ from emulator.sip.address import SourceAddress, Target
 from emulator.sip.auth import DigestClient
 from emulator.sip.dialog import Dialog, DialogId, contact_uri
 from emulator.sip.effects import (
-    ClearTimer,
     DialogChanged,
     Effect,
     SendMessage,
     StartRequest,
     TransactionId,
-    TransactionTimer,
 )
 from emulator.sip.errors import SessionStateError, SipParseError
 from emulator.sip.events import (
@@ -34,17 +32,17 @@ from emulator.sip.invite import (
 from emulator.sip.liveness import interval_of_response
 from emulator.sip.message import Request, Response
 from emulator.sip.nat import is_loopback, target_of_uri
-from emulator.sip.party import sdp_headers
+from emulator.sip.offers import NOT_UP
+from emulator.sip.party import ACCEPT, because, sdp_headers
 from emulator.sip.session import OutgoingInvite
 from emulator.sip.shape import route_set_of_answer
-from emulator.sip.timers import Timer
 from emulator.sip.transaction import make_cancel
-from emulator.sip.transactions import client_id
 from emulator.sip.uri import parse_sip_uri
 
 RING: Final = "ring"
 SILENCE: Final = "silence"
 CANCEL: Final = "cancel"
+GLARE_EARLY: Final = because("the offer of our INVITE has no answer yet")
 # A forking proxy may bring many early dialogs; more than these are not remembered.
 MAX_FORKS: Final = 16
 
@@ -121,6 +119,20 @@ class UacSession(InviteSession):
             effects += self._send_bye(self._bye_headers)
         return effects
 
+    def receive_request(self, key: TransactionId, request: Request) -> list[Effect]:
+        """As the base; in an early dialog there is not much to ask for."""
+        if self._dialog is not None:
+            return super().receive_request(key, request)
+        match request.method:
+            case "OPTIONS":
+                headers = [("Allow", self._settings.party.allow), ("Accept", ACCEPT)]
+                return [self._respond(key, request, 200, headers)]
+            case "INVITE" | "UPDATE":
+                # Our offer has no answer yet (RFC 3311 §5.2).
+                return [self._respond(key, request, 491, [GLARE_EARLY])]
+            case _:
+                return [self._respond(key, request, 481, [NOT_UP])]
+
     def receive_response(
         self, key: TransactionId, response: Response, source: SourceAddress
     ) -> list[Effect]:
@@ -172,18 +184,15 @@ class UacSession(InviteSession):
         return [event, *self.hang_up(())]
 
     def _heard_nothing(self, waited_s: float) -> list[Effect]:
-        """Do not wait for the 32 s of timer B; CANCEL is not allowed yet (§9.1)."""
+        """Do not wait for the 32 s of timer B; CANCEL is not allowed yet (§9.1).
+
+        The INVITE itself is repeated until timer B, as ``_give_up`` says.
+        """
         if self.state is not SessionState.CALLING:
             return []
         reason = f"no response within {waited_s:g} s"
         event = self._emit(TransactionTimedOut("INVITE", reason))
-        ended = self._end(EndCause.TIMEOUT, reason)
-        return [event, self._stop_repeating(), *ended]
-
-    def _stop_repeating(self) -> ClearTimer:
-        """Leave the transaction open for a late response, and send nothing more."""
-        invite = client_id(self._invite.via.branch or "", "INVITE")
-        return ClearTimer(TransactionTimer(invite, Timer.A))
+        return [event, *self._end(EndCause.TIMEOUT, reason)]
 
     def hang_up(self, headers: HeaderList) -> list[Effect]:
         """As the base; an answer that waits for ``acknowledge`` gets ACK and BYE."""
@@ -195,8 +204,9 @@ class UacSession(InviteSession):
     def _give_up(self, headers: HeaderList) -> list[Effect]:
         """CANCEL, but not before a provisional response (RFC 3261 §9.1).
 
-        A living peer responds within T2. Should a dead one wake up after that, the
-        CANCEL still follows its response.
+        A living peer responds within T2; then nobody here waits any longer. The
+        INVITE is repeated until timer B all the same: a peer whose responses were lost
+        rings, and only by repeating its response does it learn of the CANCEL.
         """
         was_proceeding = self.state is SessionState.PROCEEDING
         self.state = SessionState.CANCELLING

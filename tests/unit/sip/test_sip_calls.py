@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emulator.sip.address import SourceAddress
+from emulator.sip.effects import StartRequest
 from emulator.sip.errors import SessionStateError
 from emulator.sip.events import (
     Acked,
@@ -33,6 +34,7 @@ from tests.unit.sip.sip_world import (
     lose_all,
     lose_first,
     no_loss,
+    short,
 )
 
 TRANSPORTS = ["udp", "tcp"]
@@ -476,18 +478,87 @@ def test_a_peer_that_wakes_up_too_late_is_not_left_ringing(
     assert_nothing_left(world, alice, bob)
 
 
-def test_an_invite_to_a_silent_peer_is_not_repeated_after_its_time(
+@pytest.mark.parametrize("hangs_up", [False, True])
+def test_a_peer_whose_ringing_was_lost_is_cancelled_in_the_end(
+    world: World, alice: Node, bob: Node, hangs_up: bool
+) -> None:
+    """The INVITE is repeated until timer B, as its answer is all that tells of it."""
+    never_answer(bob)
+    world.lose = lose_all("100 INVITE", "180 INVITE")
+    alice.dial(bob, ring_timeout_s=60 if hangs_up else 3)
+    world.run(1)
+    if hangs_up:
+        alice.do(alice.call.hang_up(()))
+    world.run(8)
+    assert alice.call.is_ended
+    world.lose = no_loss
+    world.run(LONG_S)
+    assert ended(bob).cause is EndCause.REMOTE_CANCEL
+    assert_nothing_left(world, alice, bob)
+
+
+def test_an_invite_that_is_given_up_is_repeated_until_timer_b_and_no_longer(
     world: World, alice: Node, bob: Node
 ) -> None:
     world.lose = lose_all("INVITE")
     alice.dial(bob, ring_timeout_s=5)
     world.run(5.1)
-    assert alice.call.is_ended
-    sent = len(world.sent("INVITE"))
-    assert sent > 1
+    assert ended(alice).cause is EndCause.TIMEOUT
     world.run(LONG_S)
-    assert len(world.sent("INVITE")) == sent
+    times = [round(line.at_s, 3) for line in world.log]
+    assert times == [0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5]
     assert_nothing_left(world, alice)
+
+
+def only_trying(world: World, node: Node) -> None:
+    """Take a call as a peer does that answers 100 and then dies."""
+    node.on_invite = lambda session: []
+    world.lose = lambda message: short(message) not in {"INVITE", "100 INVITE", "ACK"}
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_peer_that_dies_after_its_first_response_leaves_nothing_open(
+    world: World, alice: Node, bob: Node, late: bool
+) -> None:
+    only_trying(world, bob)
+    if late:
+        world.lose = lose_all("100 INVITE")
+    alice.dial(bob, ring_timeout_s=3)
+    world.run(5)
+    only_trying(world, bob)
+    world.run(700)
+    assert ended(alice).cause is (EndCause.TIMEOUT if late else EndCause.NO_ANSWER)
+    assert_nothing_left(world, alice)
+
+
+def test_a_reinvite_that_only_gets_100_ends_the_call(
+    world: World, alice: Node, bob: Node
+) -> None:
+    establish(world, alice, bob)
+    only_trying(world, bob)
+    alice.do(alice.call.offer(OFFER))
+    world.run(700)
+    assert ended(alice).cause is EndCause.LOCAL_BYE
+    assert_nothing_left(world, alice)
+
+
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("BYE", 481), ("INFO", 481), ("UPDATE", 491), ("INVITE", 491), ("OPTIONS", 200)],
+)
+def test_a_request_in_an_early_dialog_is_answered(
+    world: World, alice: Node, bob: Node, method: str, status: int
+) -> None:
+    never_answer(bob)
+    alice.dial(bob)
+    world.run(1)
+    sent = bob.call._in_dialog(method)
+    bob.do([StartRequest(None, sent.request, sent.target)])
+    world.run(1)
+    assert f"alice: {status} {method}" in world.sent()
+    bob.do(bob.call.answer(ANSWER, ()))
+    world.run(1)
+    assert alice.call.state is SessionState.ESTABLISHED
 
 
 def test_a_status_of_no_class_is_a_refusal(
