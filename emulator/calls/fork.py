@@ -42,6 +42,11 @@ class Failure:
     status: int | None = None
     try_next: bool = False
 
+    @property
+    def is_for_all(self) -> bool:
+        """The callee wants nowhere to be called (RFC 3261 §21.6)."""
+        return self.status is not None and self.status >= 600
+
 
 Outcome: TypeAlias = Answered | Failure
 

@@ -108,12 +108,26 @@ class OutgoingParty(Party):
         failures: list[Failure] = []
         while waiting:
             done, _ = await asyncio.wait(waiting, return_when="FIRST_COMPLETED")
-            for task in done:
+            # An answer counts before a refusal that came with it.
+            for task in sorted(done, key=lambda task: not _is_answer(task.result())):
                 fork = waiting.pop(task)
                 self.tasks.discard(task)
                 if self._take_outcome(fork, task.result(), failures):
                     return None
+                if failures[-1].is_for_all:
+                    self._cancel_others(failures[-1])
+                    return failures[-1]
         return min(failures, key=lambda failure: _RANK.index(failure.result))
+
+    def _cancel_others(self, failure: Failure) -> None:
+        """One phone has spoken for its owner: the others stop (RFC 3261 §16.7)."""
+        if not self._forks:
+            return
+        what = f"{len(self._forks)} more cancelled, as 6xx speaks for all phones"
+        self._listener.record("note", text=what)
+        reason = f'SIP;cause={failure.status};text="Refused elsewhere"'
+        for other in self._forks:
+            other.session.hang_up(headers=[("Reason", reason)])
 
     async def _place(self, attempt: Attempt) -> Fork:
         own_ip = self._phone.advertised_ip_towards(attempt.host)
@@ -165,3 +179,7 @@ class OutgoingParty(Party):
             self._media = fork.media
             self._accept_answer(sdp)
             self._listener.early_media()
+
+
+def _is_answer(outcome: Outcome) -> bool:
+    return isinstance(outcome, Answered)

@@ -97,6 +97,10 @@ ROWS = (
         "settings; 404 for all others. The 403 is assumed.",
     ),
     Row(
+        "A user's phones ring at once; a 6xx of one of them is the user's answer",
+        "assumed", "RFC 3261 §16.7", "calls/outgoing.py",
+    ),
+    Row(
         "A trunk's call to a person rings for a minute",
         "assumed", "design", "calls/call.py", "calls.max_ring_s",
     ),
