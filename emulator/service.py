@@ -134,7 +134,7 @@ def _read_text(file: Path) -> tuple[str, Problem | None]:
 
 def engine_options(settings: Settings) -> dict[str, JsonValue]:
     """Return what the media engine is told: ``worker.surroundings.EngineOptions``."""
-    stream = settings.stream.model_dump()
+    stream = settings.stream.options()
     return {
         "rtp_timeout_s": settings.sip.rtp_timeout_s,
         "inband_dtmf": settings.media.inband_dtmf,
@@ -277,8 +277,8 @@ class Service:
         self.pool.configure(
             workers=media.workers,
             bind_ip=media.bind,
-            rtp_port_min=media.rtp_port_min,
-            rtp_port_max=media.rtp_port_max,
+            rtp_port_min=media.rtp_range[0],
+            rtp_port_max=media.rtp_range[1],
             options=engine_options(self.settings),
         )
 

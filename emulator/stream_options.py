@@ -318,7 +318,7 @@ class StreamOptions:
 
     def __post_init__(self) -> None:
         problems = [
-            f"stream.{name}: {problem}"
+            f"{setting_of(name)}: {problem}"
             for name, knob in knobs()
             if (problem := knob.problem(getattr(self, name)))
         ]
@@ -342,6 +342,18 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
         "close_mode": "normal",
     },
 }
+
+
+# Sections of the settings, which the references name so; their fields begin like them.
+SECTIONS = ("media_format", "custom_params")
+
+
+def setting_of(field_name: str) -> str:
+    """Return where a field stands in the settings: ``stream.custom_params.max``."""
+    for section in SECTIONS:
+        if field_name.startswith(f"{section}_"):
+            return f"stream.{section}.{field_name.removeprefix(f'{section}_')}"
+    return f"stream.{field_name}"
 
 
 def knobs() -> Iterator[tuple[str, Knob]]:

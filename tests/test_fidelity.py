@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,23 @@ def read(tree: Settings, path: str) -> Any:
 def exists(path: str) -> bool:
     model: Any = Settings
     for name in path.split("."):
-        field = model.model_fields.get(name)
-        if field is None:
+        fields = {f.alias or n: f for n, f in model.model_fields.items()}
+        if (field := fields.get(name)) is None:
             return False
         model = field.annotation
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             model = next(iter(getattr(model, "__args__", ())), model)
     return True
+
+
+def paths(model: type[BaseModel], before: str) -> Iterator[str]:
+    """Yield every setting of a section, those of sections in it too."""
+    for name, field in model.model_fields.items():
+        path, inner = f"{before}.{field.alias or name}", field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from paths(inner, path)
+        else:
+            yield path
 
 
 def test_the_page_is_current() -> None:
@@ -64,7 +75,7 @@ def test_every_imitating_setting_has_a_row(section: str) -> None:
     told = {row.knob for row in ROWS}
     model = Settings.model_fields[section].annotation
     assert isinstance(model, type) and issubclass(model, BaseModel)
-    assert [n for n in model.model_fields if f"{section}.{n}" not in told] == []
+    assert [path for path in paths(model, section) if path not in told] == []
 
 
 def test_every_row_of_the_references_conflicts_is_settled() -> None:

@@ -25,8 +25,8 @@ def endpoint_options(
     """
     sip = settings.sip
     extra_ports: tuple[tuple[Transport, int], ...] = (
-        *(("tcp", port) for port in sip.extra_tcp_ports),
-        *(("tls", port) for port in sip.extra_tls_ports),
+        *(("tcp", port) for port in sip.ports.tcp),
+        *(("tls", port) for port in sip.ports.tls),
     )
     return SipOptions(
         bind_ip=sip.bind,
@@ -37,13 +37,19 @@ def endpoint_options(
         nat=sip.nat,
         keepalive_s=sip.keepalive_s,
         min_session_expires_s=sip.min_session_expires_s,
-        users={user.name: user.password.get_secret_value() for user in settings.users},
+        users=_registering(settings),
         realm=realm,
         digest_algorithms=sip.digest_algorithms,
         limits=_limits(sip, descriptors),
         accept_refer=True,
         tls=_tls(sip, Path(settings.data_dir)),
     )
+
+
+def _registering(settings: Settings) -> dict[str, str]:
+    if settings.sip.phones == "refuse":
+        return {}
+    return {user.name: user.password.get_secret_value() for user in settings.users}
 
 
 def _limits(sip: SipSettings, descriptors: int) -> SipLimits:

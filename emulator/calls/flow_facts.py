@@ -28,7 +28,7 @@ def stream_url_rules(settings: Settings) -> StreamUrlRules:
     """Return what the settings say about the URLs of bots."""
     stream = settings.stream
     return StreamUrlRules(
-        count=stream.custom_params_max,
-        chars=stream.custom_params_max_chars,
+        count=stream.custom_params.max,
+        chars=stream.custom_params.max_chars,
         accepts_underscore=stream.accept_sample_rate_underscore,
     )

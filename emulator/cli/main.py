@@ -198,13 +198,21 @@ def bot(
 def flow_check(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Flow files or directories [default: flows/]."),
+        typer.Argument(help="Flow files or directories [default: flow.directory]."),
+    ] = None,
+    config: ConfigFile = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="observed or documented, in place of the settings' own."),
     ] = None,
 ) -> None:
-    """Report every problem of flow files with file, line and column."""
+    """Report every problem of flow files with file, line and column.
+
+    Limits are those of the settings in force: of their profile, or of --profile.
+    """
     from emulator.cli.commands import flow as command
 
-    _finish(command.check(paths or [Path("flows")]))
+    _finish(command.check(paths or [], config, profile))
 
 
 @flow_app.command("show")

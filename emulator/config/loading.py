@@ -8,27 +8,26 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from emulator.config.crosschecks import SettingPath, contradictions
+from emulator.config.names import with_known_name
 from emulator.config.tree import Settings
 from emulator.documents import Document, format_path, load_document, validate
 from emulator.errors import ConfigError, Problem
 from emulator.events import JsonValue
 from emulator.stream_options import PROFILES as STREAM_PROFILES
+from emulator.stream_options import setting_of
 
 ENV_PREFIX = "EXOTEL_EMULATOR_"
 # Variables that the emulator hands to others; they are no settings.
 EXPORTED_VARIABLES = frozenset({"EXOTEL_EMULATOR_URL", "EXOTEL_EMULATOR_TOKEN"})
 
 UNUSABLE = "the settings cannot be used"
-# Read the other way round as well: the second may be what was set wrongly.
-_COMPARED = {"media.rtp_port_max": "media.rtp_port_min"}
-
 # A profile is a set of knobs; what a user sets beats it (decisions: two profiles).
 _OWN_PROFILES: Mapping[str, Mapping[str, JsonValue]] = {
     "documented": {"passthru.timeout_s": 15.0, "quirks.no_greeting_disconnect": True}
 }
 PROFILES: Mapping[str, Mapping[str, JsonValue]] = {
     name: {
-        **{f"stream.{knob}": value for knob, value in values.items()},
+        **{setting_of(knob): value for knob, value in values.items()},
         **_OWN_PROFILES.get(name, {}),
     }
     for name, values in STREAM_PROFILES.items()
@@ -117,7 +116,10 @@ def _validate(
     except ConfigError as error:
         raise ConfigError(
             UNUSABLE,
-            tuple(_blame(problem, document, overlay) for problem in error.problems),
+            tuple(
+                _blame(with_known_name(problem, Settings), document, overlay)
+                for problem in error.problems
+            ),
         ) from None
 
 
@@ -128,9 +130,6 @@ def _blame(
 ) -> Problem:
     """Name the variable or option when the bad value did not come from the file."""
     from_file = tuple(problem.path.split(".")) in document.marks
-    other = _COMPARED.get(problem.path)
-    if other is not None and other in overlay and problem.path not in overlay:
-        return replace(problem, file=overlay[other][0], line=0, column=0)
     for path, (origin, _) in overlay.items():
         inside = problem.path == path or problem.path.startswith(
             (f"{path}.", f"{path}[")
@@ -154,12 +153,18 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, tuple[str, JsonValue]
 def _apply_profile(data: dict[str, Any], origins: dict[str, str]) -> None:
     profile = str(data.get("profile", "observed"))
     for path, value in PROFILES.get(profile, {}).items():
-        section, _, key = path.partition(".")
-        if data.get(section) is None:
-            data[section] = {}
-        if isinstance(data[section], dict) and key not in data[section]:
-            data[section][key] = value
-            origins[path] = f"profile {profile}"
+        *sections, key = path.split(".")
+        inside: Any = data
+        for section in sections:
+            if inside.get(section) is None:
+                inside[section] = {}
+            inside = inside[section]
+            if not isinstance(inside, dict):
+                break
+        else:
+            if key not in inside:
+                inside[key] = value
+                origins[path] = f"profile {profile}"
 
 
 def _put(data: dict[str, Any], path: list[str], value: JsonValue) -> None:

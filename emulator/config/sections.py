@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from emulator.config.section import ListenPort, Port, Section
 
@@ -13,8 +13,10 @@ class MediaSettings(Section):
     """The RTP side."""
 
     bind: str = Field("127.0.0.1", description="Address of the RTP sockets.")
-    rtp_port_min: Port = Field(10000, description="First RTP port; even.")
-    rtp_port_max: Port = Field(20000, description="Last port of the range.")
+    rtp_range: tuple[Port, Port] = Field(
+        (10000, 20000),
+        description="First and last RTP port; the first one even. Also as 10000-20000.",
+    )
     workers: int = Field(1, ge=1, le=64, description="Media worker processes.")
     codecs: tuple[Literal["PCMU", "PCMA"], ...] = Field(
         ("PCMA", "PCMU"), min_length=1, description="Offered and accepted, best first."
@@ -51,12 +53,17 @@ class MediaSettings(Section):
         500, ge=1, description="All that is kept; beyond it the oldest goes."
     )
 
-    @field_validator("rtp_port_max")
+    @field_validator("rtp_range", mode="before")
     @classmethod
-    def _is_a_range(cls, value: int, info: ValidationInfo) -> int:
-        least = info.data.get("rtp_port_min")
-        if least is not None and value <= least:
-            raise ValueError(f"must be above media.rtp_port_min, {least}")
+    def _may_have_a_dash(cls, value: object) -> object:
+        low, dash, high = value.partition("-") if isinstance(value, str) else ("",) * 3
+        return (low.strip(), high.strip()) if dash else value
+
+    @field_validator("rtp_range")
+    @classmethod
+    def _is_a_range(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if value[1] <= value[0]:
+            raise ValueError(f"the last port must be above the first, {value[0]}")
         return value
 
 

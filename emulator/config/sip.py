@@ -57,6 +57,17 @@ class SipLimitSettings(Section):
     )
 
 
+class SipPortSettings(Section):
+    """Where else SIP listens."""
+
+    tcp: tuple[Port, ...] = Field(
+        (), description="More TCP ports; the platform's trunks call at 5070."
+    )
+    tls: tuple[Port, ...] = Field(
+        (), description="More TLS ports; the platform's trunks call at 443."
+    )
+
+
 class SipSettings(Section):
     """The SIP side."""
 
@@ -66,11 +77,12 @@ class SipSettings(Section):
     transports: tuple[Literal["udp", "tcp", "tls"], ...] = Field(
         ("udp", "tcp", "tls"), min_length=1, description="Which transports listen."
     )
-    extra_tcp_ports: tuple[Port, ...] = Field(
-        (), description="More TCP ports; the platform's trunks call at 5070."
-    )
-    extra_tls_ports: tuple[Port, ...] = Field(
-        (), description="More TLS ports; the platform's trunks call at 443."
+    ports: SipPortSettings = by_default()
+    phones: Literal["accept", "refuse"] = Field(
+        "accept",
+        alias="register",
+        description="REGISTER of the declared users' phones; refuse: 405, as the trunk "
+        "manuals know none. Trunks never register.",
     )
     strict_transport: bool = Field(
         False, description="403 to calls over UDP, which the trunk manuals exclude."

@@ -45,11 +45,11 @@ CONFLICTS = (
     ),
     Conflict(
         3, "media_format", "base64 and 128kbps, captured", "audio/x-raw and 16",
-        "stream.media_format_encoding", "base64", "audio/x-raw", "audio/x-raw",
+        "stream.media_format.encoding", "base64", "audio/x-raw", "audio/x-raw",
     ),
     Conflict(
         4, "Custom parameters", "25 and 800 characters", "3 and 256",
-        "stream.custom_params_max", 25, 3, 3,
+        "stream.custom_params.max", 25, 3, 3,
     ),
     Conflict(
         5, "Without custom parameters", "no key, captured", "an empty object",

@@ -53,7 +53,7 @@ ROWS = (
     ),
     Row(
         "Phones register as declared users; trunks may not",
-        "assumed", "rest spec §11, C-23", "sip/registrar.py",
+        "assumed", "rest spec §11, C-23", "sip/registrar.py", "sip.register",
         differs="The platform has no phones of this kind.",
     ),
     Row(
@@ -63,12 +63,12 @@ ROWS = (
     ),
     Row(
         "SIP on 5060 and 5061",
-        "assumed", "rest spec §11, C-22", "sip/endpoint.py", "sip.extra_tcp_ports",
-        "The platform listens on 5070 and 443: sip.extra_tls_ports.",
+        "assumed", "rest spec §11, C-22", "sip/endpoint.py", "sip.ports.tcp",
+        "The platform listens on 5070 and 443: sip.ports.tls.",
     ),
     Row(
         "RTP on 10000 to 20000",
-        "assumed", "rest spec §11, C-32", "rtp/ports.py", "media.rtp_port_max",
+        "assumed", "rest spec §11, C-32", "rtp/ports.py", "media.rtp_range",
         "The platform's range is wider.",
     ),
     Row(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from emulator.fidelity.row import Row
-from emulator.stream_options import knobs
+from emulator.stream_options import knobs, setting_of
 
 # What a knob cannot say in its own line.
 _DIFFERS: Mapping[str, str] = {
@@ -121,6 +121,6 @@ def rows() -> Iterator[Row]:
     for name, knob in knobs():
         yield Row(
             knob.why, knob.basis, knob.cites, "stream_options.py",
-            f"stream.{name}", _DIFFERS.get(name, ""),
+            setting_of(name), _DIFFERS.get(name, ""),
         )  # fmt: skip
     yield from _FIXED

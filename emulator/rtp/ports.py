@@ -23,8 +23,7 @@ class NoPortFree(TransportError):
 
     def __init__(self, low: int, high: int) -> None:
         super().__init__(
-            f"no even port and the next is free in {low}-{high}: widen "
-            "media.rtp_port_min and media.rtp_port_max"
+            f"no even port and the next is free in {low}-{high}: widen media.rtp_range"
         )
         self.low = low
         self.high = high

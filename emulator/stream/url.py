@@ -179,13 +179,13 @@ def merge_parameters(
 def _check_limits(count: int, chars: int, options: StreamOptions) -> None:
     if count > options.custom_params_max:
         raise StreamUrlError(
-            f"{count} custom parameters; stream.custom_params_max allows "
+            f"{count} custom parameters; stream.custom_params.max allows "
             f"{options.custom_params_max}"
         )
     if chars > options.custom_params_max_chars:
         raise StreamUrlError(
             f"custom parameters of {chars} characters; "
-            f"stream.custom_params_max_chars allows {options.custom_params_max_chars}"
+            f"stream.custom_params.max_chars allows {options.custom_params_max_chars}"
         )
 
 

@@ -287,7 +287,7 @@ def test_an_unresolvable_name_in_the_platforms_words() -> None:
         ("ws:///x", "the URL names no host"),
         (
             "ws://127.0.0.1/?" + "&".join(f"p{n}=1" for n in range(26)),
-            "26 custom parameters; stream.custom_params_max allows 25",
+            "26 custom parameters; stream.custom_params.max allows 25",
         ),
     ],
 )

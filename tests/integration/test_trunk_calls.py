@@ -281,8 +281,8 @@ def test_the_platforms_own_ports_take_calls(tmp_path: Path) -> None:
     """5070 and 443 there; here any that are free."""
     tcp, tls = free_port(), free_port()
     env = {
-        "EXOTEL_EMULATOR_SIP__EXTRA_TCP_PORTS": f"[{tcp}]",
-        "EXOTEL_EMULATOR_SIP__EXTRA_TLS_PORTS": f"[{tls}]",
+        "EXOTEL_EMULATOR_SIP__PORTS__TCP": f"[{tcp}]",
+        "EXOTEL_EMULATOR_SIP__PORTS__TLS": f"[{tls}]",
     }
     with calling(tmp_path, env=env) as running:
         for transport, port in (("tcp", tcp), ("tls", tls)):

@@ -163,11 +163,11 @@ PROBES: dict[int, tuple[Probe, object, object]] = {
 
 # Further settings of rows that are about two: what is seen of default and documented.
 SECOND_PROBES: dict[str, tuple[Probe, object, object]] = {
-    "stream.media_format_bit_rate": (
+    "stream.media_format.bit_rate": (
         lambda v: start(media_format_bit_rate=v)["media_format"]["bit_rate"],
         "128kbps", "16",
     ),
-    "stream.custom_params_max_chars": (three_hundred_characters, 300, "refused"),
+    "stream.custom_params.max_chars": (three_hundred_characters, 300, "refused"),
 }  # fmt: skip
 
 _JOINT = "unit/worker/test_joint.py"

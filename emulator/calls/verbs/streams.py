@@ -90,7 +90,7 @@ def _command(
         sample_rate_hz=verb.sample_rate_hz,
         codec=verb.codec or services.settings.stream.codec,
         two_way=two_way,
-        options=services.settings.stream.model_dump(),
+        options=services.settings.stream.options(),
         hide_digits=record is not None and record.encrypt_dtmf,
     )
 

@@ -28,8 +28,10 @@ def show(config: Path | None) -> ExitStatus:
 
 def _rows(value: object, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from _rows(getattr(value, name), f"{path}.{name}" if path else name)
+        for name, field in type(value).model_fields.items():
+            setting = field.alias or name
+            inside = f"{path}.{setting}" if path else setting
+            yield from _rows(getattr(value, name), inside)
     elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
         for n, item in enumerate(value):
             yield from _rows(item, f"{path}.{n}")

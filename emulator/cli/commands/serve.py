@@ -145,7 +145,7 @@ def _announce(service: Service) -> None:
     http = service.settings.http
     print(f"HTTP  http://{http.bind}:{service.http.port}/emulator/v1/ready")
     media = service.settings.media
-    print(f"RTP   udp  {media.bind}:{media.rtp_port_min}-{media.rtp_port_max}")
+    print(f"RTP   udp  {media.bind}:{media.rtp_range[0]}-{media.rtp_range[1]}")
     if service.token is not None and http.token is None:
         print(f"token {service.token} (set http.token to choose your own)")
     host = (

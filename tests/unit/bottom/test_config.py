@@ -64,6 +64,55 @@ def test_a_profile_sets_knobs_and_the_user_beats_it() -> None:
     assert (mixed.media_chunk_ms, mixed.close_mode) == (20, "normal")
 
 
+@pytest.mark.parametrize("given", ["[20000, 30000]", "20000-30000", '"20000 - 30000"'])
+def test_a_range_of_ports_is_a_list_or_has_a_dash(given: str) -> None:
+    loaded = load(f"media: {{rtp_range: {given}}}\n")
+    assert loaded.settings.media.rtp_range == (20000, 30000)
+
+
+def test_a_profile_reaches_into_sections_and_the_user_beats_it_there() -> None:
+    loaded = load("profile: documented\nstream: {custom_params: {max_chars: 99}}\n")
+    limits = loaded.settings.stream.custom_params
+    assert (limits.max, limits.max_chars) == (3, 99)
+    assert loaded.origins["stream.custom_params.max"] == "profile documented"
+    options = loaded.settings.stream.options()
+    assert (options["custom_params_max"], options["custom_params_max_chars"]) == (3, 99)
+    assert options["media_format_encoding"] == "audio/x-raw"
+
+
+def test_a_profile_over_a_section_that_is_none_is_told_as_the_users_mistake() -> None:
+    report = problems(text="profile: documented\nstream: {custom_params: 3}\n")
+    assert "emu.yaml:2" in report and "stream.custom_params: must be a map" in report
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("stream: {custom_params_max: 3}", "stream.custom_params.max"),
+        ("stream: {custom_params_max_chars: 3}", "stream.custom_params.max_chars"),
+        ("stream: {custom_params_limit: 3}", "stream.custom_params.max"),
+        ("stream: {media_format_encoding: raw}", "stream.media_format.encoding"),
+        ("stream: {media_format_bit_rate: '16'}", "stream.media_format.bit_rate"),
+        ("stream: {encoding: mulaw}", "stream.codec"),
+        ("stream: {direction_word: inbound}", "passthru.direction_word"),
+        ("passthru: {passthru_method: POST}", "passthru.method"),
+        ("media: {rtp_port_min: 1}", "media.rtp_range"),
+        ("rtp: {range: 1}", "media.rtp_range"),
+        ("sip: {extra_tcp_ports: []}", "sip.ports.tcp"),
+        ("max_streams: 7", "stream.max_streams"),
+    ],
+)
+def test_another_name_of_a_setting_leads_to_its_own(written: str, meant: str) -> None:
+    report = problems(text=written)
+    assert f"unknown field (did you mean {meant!r}?)" in report
+
+
+def test_another_name_in_a_variable_leads_to_its_own() -> None:
+    report = problems(env={"EXOTEL_EMULATOR_STREAM__CUSTOM_PARAMS_MAX": "3"})
+    assert "$EXOTEL_EMULATOR_STREAM__CUSTOM_PARAMS_MAX" in report
+    assert "did you mean 'stream.custom_params.max'?" in report
+
+
 def test_an_illegal_knob_names_its_line_and_the_choices() -> None:
     report = problems(text="stream:\n  media_chunk_ms: 30\n  close_mod: normal\n")
     assert "emu.yaml:2" in report and "20, 40" in report
@@ -83,7 +132,9 @@ def test_an_illegal_knob_names_its_line_and_the_choices() -> None:
             "transport",
         ),
         ("trunks: [{name: a, sid: b, destinations: ['']}]", "destinations"),
-        ("media: {rtp_port_min: 20000, rtp_port_max: 10000}", "media.rtp_port_max"),
+        ("media: {rtp_range: [20000, 10000]}", "media.rtp_range"),
+        ("media: {rtp_range: 10000}", "media.rtp_range"),
+        ("media: {rtp_range: 1-a}", "media.rtp_range"),
     ],
 )
 def test_what_could_not_take_a_call_is_refused(text: str, field: str) -> None:
@@ -152,10 +203,11 @@ def test_a_number_twice_in_a_variable_is_the_variables_fault() -> None:
 
 def test_the_variable_that_breaks_a_range_is_named() -> None:
     report = problems(
-        text="media:\n  rtp_port_max: 20000\n",
-        env={"EXOTEL_EMULATOR_MEDIA__RTP_PORT_MIN": "30000"},
+        text="media:\n  rtp_range: [10000, 20000]\n",
+        env={"EXOTEL_EMULATOR_MEDIA__RTP_RANGE": "30000-20000"},
     )
-    assert "$EXOTEL_EMULATOR_MEDIA__RTP_PORT_MIN" in report
+    assert "$EXOTEL_EMULATOR_MEDIA__RTP_RANGE: media.rtp_range" in report
+    assert "must be above the first, 30000" in report
     assert "emu.yaml" not in report
 
 
@@ -227,3 +279,35 @@ def test_sdp_may_not_name_an_address_without_rtp(
     found = [text for path, text in contradictions(settings) if path[0] == "media"]
     assert bool(found) is not is_heard
     assert all("sip.bind" in text for text in found)
+
+
+# Of the references' tables, and of the rooms that exist (streaming spec §8, rest spec
+# §11, decisions): those of the Exotel REST API come with it.
+REFERENCE_NAMES = """
+stream.media_chunk_ms stream.numeric_types stream.media_format.encoding
+stream.media_format.bit_rate stream.bit_rate_tracks_sample_rate
+stream.custom_params.max stream.custom_params.max_chars
+stream.omit_empty_custom_parameters stream.sample_rate_in_custom_params
+stream.accept_camel_case stream.strict_string_numbers stream.min_chunk_policy
+stream.codec stream.clear_granularity stream.send_clear_to_bot stream.mark_on_clear
+stream.bot_stop stream.on_bot_close stream.dtmf_shape stream.close_mode
+stream.close_delay_ms stream.caller_hangup_status stream.number_format
+stream.accept_sample_rate_underscore stream.handshake_timeout_s
+stream.first_message_timeout_s stream.ignore_pings stream.timestamp_origin
+stream.sid_style stream.one_way_audio stream.max_streams stream.max_session_s
+passthru.method passthru.timeout_s passthru.after_hangup passthru.direction_word
+passthru.disconnected_by_vocab passthru.stream_fields_encoding
+quirks.no_greeting_disconnect quirks.no_greeting_disconnect_s
+sip.strict_transport sip.ports.tcp sip.ports.tls sip.register
+sip.require_account_header sip.require_account_domain sip.require_e164
+sip.custom_headers sip.custom_header_max_bytes
+media.rtp_range account.region recordings.auth flow.silent_greeting_ms profile
+""".split()
+
+
+def test_every_knob_of_the_references_is_listed_under_their_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show(None)
+    listed = {line.split()[0] for line in capsys.readouterr().out.splitlines()}
+    assert [name for name in REFERENCE_NAMES if name not in listed] == []

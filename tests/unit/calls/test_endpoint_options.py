@@ -42,8 +42,13 @@ def test_a_limit_is_obeyed(setting: str, option: str, value: float) -> None:
     assert getattr(options(limits={setting: value}).limits, option) == value
 
 
+def test_phones_may_be_refused() -> None:
+    assert options(register="accept").users == options().users
+    assert options(register="refuse").users == {}
+
+
 def test_extra_ports_need_their_transport() -> None:
-    ports = {"extra_tcp_ports": [5070, 5080], "extra_tls_ports": [443]}
+    ports = {"ports": {"tcp": [5070, 5080], "tls": [443]}}
     assert options(**ports).extra_ports == (("tcp", 5070), ("tcp", 5080), ("tls", 443))
     udp_only = options(**ports, transports=["udp", "tcp"])
     assert udp_only.extra_ports == (("tcp", 5070), ("tcp", 5080))

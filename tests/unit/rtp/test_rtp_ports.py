@@ -29,7 +29,7 @@ def test_ports_are_even_and_distinct() -> None:
 def test_an_exhausted_range_names_the_settings() -> None:
     pool = ports(31010, 31011)
     pair = pool.open()
-    with pytest.raises(NoPortFree, match="31010-31011: widen media.rtp_port_min"):
+    with pytest.raises(NoPortFree, match="31010-31011: widen media.rtp_range"):
         pool.open()
     pool.close(pair)
     pool.close(pool.open())

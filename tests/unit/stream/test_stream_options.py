@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from emulator.config import StreamSettings
+from emulator.config import Settings
 from emulator.errors import ConfigError
 from emulator.stream_options import (
     PROFILES,
@@ -82,11 +82,9 @@ def test_profiles_name_only_knobs_that_exist() -> None:
 
 
 def test_settings_of_a_knobs_name_have_its_default() -> None:
-    settings = StreamSettings.model_fields
-    shared = {name for name, _ in knobs()} & set(settings)
-    assert "close_mode" in shared
-    for name in shared:
-        assert settings[name].default == getattr(StreamOptions(), name), name
+    given = Settings().stream.options()
+    assert StreamOptions(**given) == StreamOptions()
+    assert list(given) == [name for name, _ in knobs()]
 
 
 @pytest.mark.parametrize(

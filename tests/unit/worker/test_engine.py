@@ -42,7 +42,7 @@ def test_no_free_port_is_reported() -> None:
         rig.add_leg("L1")
         rig.engine.handle(AddLeg("L2", "C1"))
         (failed,) = rig.of(LegFailed)
-        assert "media.rtp_port_min" in failed.reason
+        assert "media.rtp_range" in failed.reason
 
 
 def test_the_same_leg_twice_is_refused() -> None:
