@@ -54,6 +54,12 @@ class Playout:
         peak_bytes: The most that was ever waiting.
     """
 
+    __slots__ = (
+        "_audio", "_dry_slots", "_due", "_entries", "_frame_bytes", "_head",
+        "_is_playing", "_position", "_silence", "dropped_bytes", "gap_ms", "peak_bytes",
+        "queued_bytes", "underruns",
+    )  # fmt: skip
+
     def __init__(self, frame_bytes: int, silence: int) -> None:
         self.use_frames_of(frame_bytes, silence)
         self._entries: deque[Segment | Mark] = deque()

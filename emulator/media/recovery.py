@@ -34,6 +34,11 @@ class StallRecovery:
             the queue in every slot anyway, keeps it.
     """
 
+    __slots__ = (
+        "_deadline_s", "_owed_bytes", "_peak_before_bytes", "_playout", "_usual_bytes",
+        "discarded_ms", "is_active", "peak_bytes", "stalled_ms", "stalls",
+    )  # fmt: skip
+
     def __init__(self, playout: Playout) -> None:
         self.is_active = False
         self.stalls = 0

@@ -47,6 +47,13 @@ class RtpReceiver:
         opener: Decrypts each packet first; None: they are plain.
     """
 
+    __slots__ = (
+        "_candidate_ssrc", "_digits", "_event_payload_type", "_on_press", "_past",
+        "_past_forged", "_past_lost", "_past_replayed", "_payload_type", "_source",
+        "_ssrc", "comfort_noise", "digit_packets", "end", "key_is_down", "malformed",
+        "opener", "rtcp", "ssrc_changes", "start", "wrong_payload_type",
+    )  # fmt: skip
+
     def __init__(
         self,
         payload_type: int,

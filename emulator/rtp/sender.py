@@ -25,6 +25,11 @@ class RtpSender:
         sealer: Encrypts each packet; None: they leave plain.
     """
 
+    __slots__ = (
+        "_frame_bytes", "_marker", "_number", "_payload_type", "_timestamp", "packets",
+        "payload_bytes", "sealer", "ssrc",
+    )  # fmt: skip
+
     def __init__(
         self,
         payload_type: int,

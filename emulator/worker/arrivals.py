@@ -25,6 +25,10 @@ class Arrivals:
         on_forgery: Called when nothing but forgeries has come so far.
     """
 
+    __slots__ = (
+        "_buffer", "_hear", "_on_forgery", "_receiver", "is_direct",
+    )  # fmt: skip
+
     def __init__(
         self,
         receiver: RtpReceiver,

@@ -31,6 +31,11 @@ class Audience:
         filled_bytes: Silence since then; it may stand for packets that are lost.
     """
 
+    __slots__ = (
+        "_clock", "_law", "_taps", "audio_s", "filled_bytes", "heard_by", "joints",
+        "said_by",
+    )  # fmt: skip
+
     def __init__(self, law: Law, clock: Clock) -> None:
         self.joints: tuple[Joint, ...] = ()
         self.heard_by: tuple[Callable[[Buffer], None], ...] = ()

@@ -76,6 +76,14 @@ class Joint:
         on_ended: Called once, after ``StreamEnded`` was reported.
     """
 
+    __slots__ = (
+        "_around", "_bytes_per_sample", "_caller", "_chunk_bytes", "_clears", "_down",
+        "_dropped_bytes", "_gap_ms", "_has_ended", "_heard", "_is_dialled", "_is_mulaw",
+        "_is_open", "_law", "_max_bytes", "_message", "_on_backlog", "_on_ended",
+        "_options", "_pending", "_pending_bytes", "_playout", "_rate_hz", "_stream",
+        "_underruns", "_up", "_waiting_marks", "request",
+    )  # fmt: skip
+
     def __init__(
         self,
         request: OpenStream,

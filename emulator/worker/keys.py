@@ -30,6 +30,10 @@ class KeySender:
         dropped: Sets of keys that came while too many waited.
     """
 
+    __slots__ = (
+        "_keys", "_packets", "_waiting", "dropped", "is_active",
+    )  # fmt: skip
+
     def __init__(self) -> None:
         self.is_active = False
         self.dropped = 0

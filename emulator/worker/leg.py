@@ -66,6 +66,14 @@ class Leg:
         transmit: How packets leave; a network fault may stand before the socket.
     """
 
+    __slots__ = (
+        "_around", "_arrivals", "_detector", "_first_audio_s", "_heard_s", "_is_direct",
+        "_is_flowing", "_keys", "_merger", "_quiet_frame", "_receiver", "_recovery",
+        "_security", "_sender", "_silence_reported", "_started_s", "audience",
+        "bridged_ms", "inlet", "law", "leg_id", "media", "playout", "plays", "ports",
+        "ptime_ms", "relay_key", "reports", "socket", "transmit", "voices",
+    )  # fmt: skip
+
     def __init__(
         self,
         leg_id: str,

@@ -37,6 +37,11 @@ class PeerSocket:
             socket is connected.
     """
 
+    __slots__ = (
+        "_allowed", "_is_connected", "_known", "_on_latched", "_send", "_told",
+        "errors", "foreign", "is_latched", "peer", "receive", "sock",
+    )  # fmt: skip
+
     def __init__(self, sock: socket.socket, on_latched: Callable[[], None]) -> None:
         self.sock = sock
         self.peer: Address | None = None
