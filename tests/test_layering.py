@@ -63,6 +63,7 @@ WORKER_SIDES = {
     "worker.keys": "worker.engine",
     "worker.local": "worker.engine",
     "worker.plays": "worker.engine",
+    "worker.presence": "worker.engine",
     "worker.poller": "worker.engine",
     "worker.clear_times": "worker.engine",
     "worker.recording_file": "worker.engine",
@@ -98,6 +99,7 @@ PURE_MODULES = {
     "calls.causes", "calls.custom_headers", "calls.door", "calls.early", "calls.ending",
     "calls.journal", "calls.rates", "calls.status", "text",
     "calls.timeline", "calls.trunks", "worker.messages", "worker.placement",
+    "worker.presence",
 }  # fmt: skip
 
 

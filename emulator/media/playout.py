@@ -51,13 +51,12 @@ class Playout:
         queued_bytes: Audio that is waiting, the rest of the head included.
         underruns, gap_ms: Holes in the audio, and their sum.
         dropped_bytes: Audio that ``trim`` pushed out.
-        peak_bytes: The most that was ever waiting.
     """
 
     __slots__ = (
         "_audio", "_dry_slots", "_due", "_entries", "_frame_bytes", "_head",
-        "_is_playing", "_position", "_silence", "dropped_bytes", "gap_ms", "peak_bytes",
-        "queued_bytes", "underruns",
+        "_is_playing", "_past_peak_bytes", "_peak_bytes", "_position", "_silence",
+        "dropped_bytes", "gap_ms", "queued_bytes", "underruns",
     )  # fmt: skip
 
     def __init__(self, frame_bytes: int, silence: int) -> None:
@@ -73,7 +72,8 @@ class Playout:
         # The silence before the first audio is no hole, however short.
         self._dry_slots = GAP_LIMIT_MS
         self.queued_bytes = 0
-        self.peak_bytes = 0
+        # The most that was waiting: since ``take_peak``, and before it.
+        self._peak_bytes = self._past_peak_bytes = 0
         self.dropped_bytes = 0
         self.underruns = 0
         self.gap_ms = 0
@@ -108,8 +108,8 @@ class Playout:
         """Queue ``audio``; what ``loops`` is as long as a frame at least."""
         self._entries.append(Segment(audio, owner, message, loops))
         self.queued_bytes += len(audio)
-        if self.queued_bytes > self.peak_bytes:
-            self.peak_bytes = self.queued_bytes
+        if self.queued_bytes > self._peak_bytes:
+            self._peak_bytes = self.queued_bytes
 
     def mark(self, owner: object, reached: Callable[[], None]) -> None:
         """Call ``reached`` when all that is queued now has been played."""
@@ -130,12 +130,12 @@ class Playout:
         """
         if self._due:
             self._reach_due()
-        end = self._position + self._frame_bytes
-        if end <= len(self._audio):
-            frame = self._audio[self._position : end]
+        audio, position = self._audio, self._position
+        end = position + self._frame_bytes
+        if end <= len(audio):
             self._position = end
             self.queued_bytes -= self._frame_bytes
-            return frame
+            return audio[position:end]
         if self._head is not None and self._head.loops:
             self._rewind(self._head)
         if self._position == len(self._audio) and self._entries:
@@ -212,13 +212,25 @@ class Playout:
         self._due = [mark for mark in self._due if mark.owner is not owner]
         return dropped
 
+    @property
+    def peak_bytes(self) -> int:
+        """The most that was waiting since the last ``take_peak``."""
+        return self._peak_bytes
+
+    def take_peak(self) -> int:
+        """Return the most that was waiting since the last call."""
+        peak, self._peak_bytes = self._peak_bytes, self.queued_bytes
+        self._past_peak_bytes = max(self._past_peak_bytes, peak)
+        return peak
+
     def counters(self) -> dict[str, int]:
         """Return what was counted, by names that carry their units."""
+        peak_bytes = max(self._past_peak_bytes, self._peak_bytes)
         return {
             "underruns": self.underruns,
             "gap_ms": self.gap_ms,
             "dropped_ms": self.dropped_bytes // BYTES_PER_MS,
-            "peak_queued_ms": self.peak_bytes // BYTES_PER_MS,
+            "peak_queued_ms": peak_bytes // BYTES_PER_MS,
         }
 
     def _holds(self, owner: object) -> bool:

@@ -30,13 +30,11 @@ class StallRecovery:
     Attributes:
         stalls, stalled_ms: Stalls that met this leg while it was live.
         discarded_ms: Audio that was discarded for them.
-        peak_bytes: The longest queue since the last ``roll``; the owner, which looks at
-            the queue in every slot anyway, keeps it.
     """
 
     __slots__ = (
         "_deadline_s", "_owed_bytes", "_peak_before_bytes", "_playout", "_usual_bytes",
-        "discarded_ms", "is_active", "peak_bytes", "stalled_ms", "stalls",
+        "discarded_ms", "is_active", "stalled_ms", "stalls",
     )  # fmt: skip
 
     def __init__(self, playout: Playout) -> None:
@@ -45,18 +43,18 @@ class StallRecovery:
         self.stalled_ms = 0
         self.discarded_ms = 0
         self._playout = playout
-        self.peak_bytes = self._peak_before_bytes = 0
+        self._peak_before_bytes = 0
         self._usual_bytes = 0
         self._owed_bytes = 0
         self._deadline_s = 0.0
 
     def roll(self) -> None:
         """Forget the queue of the second before the last; called once a second."""
-        self._peak_before_bytes, self.peak_bytes = self.peak_bytes, 0
+        self._peak_before_bytes = self._playout.take_peak()
 
     def stalled(self, stall_ms: int, now_s: float) -> None:
         """Begin a recovery if the leg was live; called before the next slot."""
-        usual = max(self.peak_bytes, self._peak_before_bytes)
+        usual = max(self._playout.peak_bytes, self._peak_before_bytes)
         if not self._playout.is_playing or usual > LIVE_LIMIT_MS * BYTES_PER_MS:
             return
         self.stalls += 1

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from emulator.errors import RemoteProtocolError
 
 FIXED_HEADER = struct.Struct("!BBHII")
+# The same, its first two bytes as one number: what is equal in nearly all packets.
+HEAD_AND_NUMBERS = struct.Struct("!HHII")
 HEADER_BYTES = FIXED_HEADER.size
 VERSION = 2
 # First byte of a packet without padding, extension or CSRC: nearly all of them.

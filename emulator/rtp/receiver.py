@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from emulator.rtp.packet import (
     FIXED_HEADER,
+    HEAD_AND_NUMBERS,
     HEADER_BYTES,
     PAYLOAD_TYPE_MASK,
     PLAIN_FIRST_BYTE,
@@ -26,7 +27,7 @@ CLOCK_RATE_HZ = 8000
 # More than any negotiable packet (60 ms is 480 bytes of G.711) with room for a peer
 # that sends 200 ms; beyond this the datagram is no voice.
 MAX_PAYLOAD_BYTES = 1600
-_MAX_PLAIN_BYTES = HEADER_BYTES + MAX_PAYLOAD_BYTES
+MAX_PLAIN_BYTES = HEADER_BYTES + MAX_PAYLOAD_BYTES
 # Comfort noise (RFC 3389) is ignored: the pause that it fills is silence here.
 COMFORT_NOISE_PAYLOAD_TYPE = 13
 
@@ -36,6 +37,9 @@ NOT_AUDIO = -1
 NOT_RTP = -10
 
 _unpack_header = FIXED_HEADER.unpack_from
+_unpack_plain = HEAD_AND_NUMBERS.unpack_from
+# No two bytes are this number: no packet takes the short way.
+_NO_HEAD = -1
 
 
 class RtpReceiver:
@@ -49,9 +53,9 @@ class RtpReceiver:
 
     __slots__ = (
         "_candidate_ssrc", "_digits", "_event_payload_type", "_on_press", "_past",
-        "_past_forged", "_past_lost", "_past_replayed", "_payload_type", "_source",
-        "_ssrc", "comfort_noise", "digit_packets", "end", "key_is_down", "malformed",
-        "opener", "rtcp", "ssrc_changes", "start", "wrong_payload_type",
+        "_past_forged", "_past_lost", "_past_replayed", "_payload_type", "_plain_head",
+        "_source", "_ssrc", "comfort_noise", "digit_packets", "end", "key_is_down",
+        "malformed", "opener", "rtcp", "ssrc_changes", "start", "wrong_payload_type",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +85,7 @@ class RtpReceiver:
         """Expect other payload types from now on (a re-INVITE)."""
         self._payload_type = payload_type
         self._event_payload_type = event_payload_type
+        self._open_short_way()
 
     def use_opener(self, opener: SrtpOpener) -> None:
         """Decrypt with another key from now on."""
@@ -107,6 +112,23 @@ class RtpReceiver:
         packet[: len(plain)] = plain
         return len(plain)
 
+    def receive_next(self, packet: bytes | bytearray, at_s: float) -> bool:
+        """Take a datagram in if it is the very next audio packet, as nearly all are.
+
+        The audio is all that follows the fixed header. False has changed nothing:
+        ``receive`` must decide.
+
+        Args:
+            packet: Longer than ``HEADER_BYTES``, and at most ``MAX_PLAIN_BYTES`` of it
+                are the datagram.
+        """
+        head, number, timestamp, ssrc = _unpack_plain(packet)
+        return (
+            head == self._plain_head
+            and ssrc == self._ssrc
+            and self._source.receive_next(number, timestamp, at_s)
+        )
+
     def receive(
         self,
         packet: bytes | bytearray,
@@ -127,17 +149,11 @@ class RtpReceiver:
         if length <= HEADER_BYTES:
             self.malformed += 1
             return NOT_RTP
-        first, second, number, timestamp, ssrc = _unpack_header(packet)
-        if (
-            first == PLAIN_FIRST_BYTE
-            and second == self._payload_type
-            and ssrc == self._ssrc
-            and self._candidate_ssrc is None
-            and length <= _MAX_PLAIN_BYTES
-            and self._source.receive_next(number, timestamp, arrived_s or now_s)
-        ):
+        at_s = arrived_s or now_s
+        if length <= MAX_PLAIN_BYTES and self.receive_next(packet, at_s):
             self.start, self.end = HEADER_BYTES, length
             return 0
+        first, second, number, timestamp, ssrc = _unpack_header(packet)
         if first == PLAIN_FIRST_BYTE:
             self.start, self.end = HEADER_BYTES, length
         elif not self._find_payload(packet, length):
@@ -152,10 +168,11 @@ class RtpReceiver:
                 return NOT_AUDIO
         elif self._candidate_ssrc is not None:
             self._candidate_ssrc = None
+            self._open_short_way()
         source = self._source
         gap = source.receive(number)
         if gap >= 0:
-            source.measure(timestamp, arrived_s or now_s)
+            source.measure(timestamp, at_s)
         return gap
 
     def expire_digit(self, now_s: float) -> None:
@@ -224,13 +241,20 @@ class RtpReceiver:
             return True
         if ssrc != self._candidate_ssrc:
             self._candidate_ssrc = ssrc
+            # Until the first one is heard again, which refutes the candidate.
+            self._plain_head = _NO_HEAD
             return False
         self._past_lost += self._source.lost
         self._past.add(self._source.counters)
         self._source = Source(CLOCK_RATE_HZ)
         self._ssrc, self._candidate_ssrc = ssrc, None
+        self._open_short_way()
         self.ssrc_changes += 1
         return True
+
+    def _open_short_way(self) -> None:
+        """Let audio of the codec, without marker and extras, take ``receive_next``."""
+        self._plain_head = PLAIN_FIRST_BYTE << 8 | self._payload_type
 
     def take_reports(self) -> tuple[ReceptionReport, ...]:
         """Return what RTCP says about the source, once per interval; none before it."""

@@ -7,6 +7,7 @@ packets come from.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from emulator.rtp.serial import SEQUENCE_MODULUS, sequence_delta
@@ -17,7 +18,8 @@ MAX_DROPOUT = 3000
 MAX_MISORDER = 100
 
 # The newest 64 packets are remembered one by one.
-_SEEN_MASK = (1 << 64) - 1
+_SEEN_PACKETS = 64
+_SEEN_MASK = (1 << _SEEN_PACKETS) - 1
 
 # What ``receive`` answers when the packet's audio must not be used.
 LATE = -1
@@ -52,16 +54,20 @@ class Source:
     """One SSRC's sequence numbers and timestamps as they arrive."""
 
     __slots__ = (
-        "_arrival_ticks", "_bad_seq", "_base_seq", "_clock_rate_hz", "_cycles",
-        "_earlier", "_reported_expected", "_reported_received", "_seen", "_timestamp",
-        "counters", "jitter_ticks", "max_seq",
+        "_bad_seq", "_base_seq", "_clock_rate_hz", "_counted_seq", "_counters",
+        "_cycles", "_earlier", "_next_seq", "_reported_expected", "_reported_received",
+        "_seen", "_transit_ticks", "jitter_ticks",
     )  # fmt: skip
 
     def __init__(self, clock_rate_hz: int) -> None:
         self._clock_rate_hz = clock_rate_hz
-        self.max_seq: int | None = None
-        self.counters = ReceptionCounters()
         self.jitter_ticks = 0.0
+        # One above ``max_seq``, without the wrap; below 0: nothing has come.
+        self._next_seq = -1
+        # Packets that come in order are counted together, once somebody asks or one
+        # does not: up to here they are in ``_counters`` and in ``_seen``.
+        self._counted_seq = -1
+        self._counters = ReceptionCounters()
         self._bad_seq = -1
         self._base_seq = 0
         self._cycles = 0
@@ -71,9 +77,19 @@ class Source:
         self._reported_expected = self._reported_received = 0
         # Bit n: whether ``max_seq - n`` has arrived; tells late from duplicate.
         self._seen = 0
-        # Arrival and timestamp of the last measured packet; None: none yet.
-        self._arrival_ticks: float | None = None
-        self._timestamp = 0
+        # Arrival less timestamp of the last measured packet; infinite: none yet.
+        self._transit_ticks = math.inf
+
+    @property
+    def max_seq(self) -> int | None:
+        """The highest number so far; None when nothing has come."""
+        return self._next_seq - 1 if self._next_seq >= 0 else None
+
+    @property
+    def counters(self) -> ReceptionCounters:
+        """What was counted up to now."""
+        self._count_run()
+        return self._counters
 
     def receive(self, sequence_number: int) -> int:
         """Take one packet in.
@@ -82,28 +98,39 @@ class Source:
             How many packets are missing directly before this one (0 in order), or
             ``LATE``, ``DUPLICATE`` or ``SUSPECT`` when its audio must not be used.
         """
-        if self.max_seq is None:
+        if self._next_seq < 0:
             self._begin(sequence_number)
             return 0
-        if sequence_number == self.max_seq + 1:
-            self.max_seq = sequence_number
-            self._seen = (self._seen << 1 | 1) & _SEEN_MASK
-            self.counters.received += 1
+        if sequence_number == self._next_seq:
+            self._next_seq = sequence_number + 1
             return 0
-        return self._receive_out_of_order(sequence_number, self.max_seq)
+        self._count_run()
+        return self._receive_out_of_order(sequence_number, self._next_seq - 1)
 
     def receive_next(self, sequence_number: int, timestamp: int, at_s: float) -> bool:
         """Take an audio packet in, if it is the next one: ``receive`` and ``measure``.
 
         One call for nearly every packet; False has changed nothing.
         """
-        if self.max_seq is None or sequence_number != self.max_seq + 1:
+        if sequence_number != self._next_seq:
             return False
-        self.max_seq = sequence_number
-        self._seen = (self._seen << 1 | 1) & _SEEN_MASK
-        self.counters.received += 1
-        self.measure(timestamp, at_s)
+        self._next_seq = sequence_number + 1
+        # What ``measure`` does, without the call.
+        transit = at_s * self._clock_rate_hz - timestamp
+        step = abs(transit - self._transit_ticks)
+        if step < self._clock_rate_hz:
+            self.jitter_ticks += (step - self.jitter_ticks) / 16
+        self._transit_ticks = transit
         return True
+
+    def _count_run(self) -> None:
+        """Count the packets that came in order since the last time."""
+        run = self._next_seq - 1 - self._counted_seq
+        if run > 0:
+            self._counted_seq += run
+            self._counters.received += run
+            shift = min(run, _SEEN_PACKETS)
+            self._seen = ((self._seen + 1 << shift) - 1) & _SEEN_MASK
 
     def _receive_out_of_order(self, sequence_number: int, max_seq: int) -> int:
         """All but the next number: a wrap, a gap, an old packet, a restart."""
@@ -116,40 +143,42 @@ class Source:
             return self._receive_jump(sequence_number)
         if sequence_number < max_seq:
             self._cycles += SEQUENCE_MODULUS
-        self.max_seq = sequence_number
-        self.counters.received += 1
+        self._reach(sequence_number)
         return delta - 1
+
+    def _reach(self, sequence_number: int) -> None:
+        """Make a packet that has come the newest one, counted."""
+        self._next_seq = sequence_number + 1
+        self._counted_seq = sequence_number
+        self._counters.received += 1
 
     def measure(self, rtp_timestamp: int, now_s: float) -> None:
         """Update the jitter (A.8) with an audio packet that ``receive`` accepted."""
-        arrival = now_s * self._clock_rate_hz
-        if self._arrival_ticks is not None:
-            # Where the 32-bit clock wraps or jumps, the step is absurd: neither says
-            # anything about the network.
-            sent = rtp_timestamp - self._timestamp
-            step = abs(arrival - self._arrival_ticks - sent)
-            if step < self._clock_rate_hz:
-                self.jitter_ticks += (step - self.jitter_ticks) / 16
-        self._arrival_ticks = arrival
-        self._timestamp = rtp_timestamp
+        transit = now_s * self._clock_rate_hz - rtp_timestamp
+        step = abs(transit - self._transit_ticks)
+        # Where the 32-bit clock wraps or jumps, the step is absurd: neither says
+        # anything about the network.
+        if step < self._clock_rate_hz:
+            self.jitter_ticks += (step - self.jitter_ticks) / 16
+        self._transit_ticks = transit
 
     def _begin(self, sequence_number: int) -> None:
-        self._base_seq = self.max_seq = sequence_number
+        self._base_seq = sequence_number
+        self._reach(sequence_number)
         self._cycles = 0
         self._bad_seq = -1
         self._seen = 1
-        self._arrival_ticks = None
-        self.counters.received += 1
+        self._transit_ticks = math.inf
 
     def _receive_old(self, age: int) -> int:
         bit = 1 << age
         # Beyond the window nobody can tell; call it late.
-        if age < 64 and self._seen & bit:
-            self.counters.duplicates += 1
+        if age < _SEEN_PACKETS and self._seen & bit:
+            self._counters.duplicates += 1
             return DUPLICATE
         self._seen |= bit
-        self.counters.received += 1
-        self.counters.late += 1
+        self._counters.received += 1
+        self._counters.late += 1
         return LATE
 
     def _receive_jump(self, sequence_number: int) -> int:
@@ -159,17 +188,17 @@ class Source:
             return SUSPECT
         self._earlier += self._expected_in_run
         self._begin(sequence_number)
-        self.counters.restarts += 1
+        self._counters.restarts += 1
         return 0
 
     @property
     def extended_max(self) -> int:
         """Highest sequence number with its cycles, as RTCP reports it."""
-        return self._cycles + (self.max_seq or 0)
+        return self._cycles + max(0, self._next_seq - 1)
 
     @property
     def _expected_in_run(self) -> int:
-        if self.max_seq is None:
+        if self._next_seq < 0:
             return 0
         return self.extended_max - self._base_seq + 1
 

@@ -26,7 +26,7 @@ class Arrivals:
     """
 
     __slots__ = (
-        "_buffer", "_hear", "_on_forgery", "_receiver", "is_direct",
+        "_buffer", "_hear", "_on_forgery", "_receiver", "holds", "is_direct",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +41,8 @@ class Arrivals:
         self._hear = hear
         self._on_forgery = on_forgery
         self.is_direct = True
+        # ``release`` has something to do in each slot.
+        self.holds = self._buffer is not None
 
     def update(self, payload_type: int) -> None:
         """The keys or the payload type of audio have changed."""

@@ -27,20 +27,21 @@ class Audience:
         joints: The streams that are joined to the leg.
         heard_by: Take what the peer says; empty when nobody listens.
         said_by: Take what the peer is sent, once per slot.
-        audio_s: When the peer was heard last, or the first listener came.
+        audio_s: When the peer was heard last.
         filled_bytes: Silence since then; it may stand for packets that are lost.
     """
 
     __slots__ = (
-        "_clock", "_law", "_taps", "audio_s", "filled_bytes", "heard_by", "joints",
-        "said_by",
+        "_clock", "_law", "_since_s", "_taps", "audio_s", "filled_bytes", "heard_by",
+        "joints", "said_by",
     )  # fmt: skip
 
     def __init__(self, law: Law, clock: Clock) -> None:
         self.joints: tuple[Joint, ...] = ()
         self.heard_by: tuple[Callable[[Buffer], None], ...] = ()
         self.said_by: tuple[Callable[[bytes], None], ...] = ()
-        self.audio_s = clock.monotonic_s()
+        # When the first of today's listeners came: silence counts from then at most.
+        self.audio_s = self._since_s = clock.monotonic_s()
         self.filled_bytes = 0
         self._taps: tuple[Tap, ...] = ()
         self._law = law
@@ -91,6 +92,11 @@ class Audience:
             for hear in self.heard_by:
                 hear(quiet)
 
+    def is_quiet(self, now_s: float) -> bool:
+        """Whether listeners would miss the peer's silence."""
+        silent_s = now_s - max(self.audio_s, self._since_s)
+        return bool(self.heard_by) and silent_s > QUIET_AFTER_S
+
     def hear_quiet(self, frame: bytes) -> None:
         """The peer sends nothing in this slot."""
         self.filled_bytes += len(frame)
@@ -98,9 +104,9 @@ class Audience:
             hear(frame)
 
     def _wire(self) -> None:
-        """Tell the per-packet path who listens; silence counts from now at most."""
+        """Tell the per-packet path who listens."""
         if not self.heard_by:
-            self.audio_s = max(self.audio_s, self._clock.monotonic_s())
+            self._since_s = self._clock.monotonic_s()
         self.heard_by = (
             *(joint.hear for joint in self.joints),
             *(tap.heard for tap in self._taps),

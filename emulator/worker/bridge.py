@@ -63,7 +63,8 @@ class BridgedLegs:
         """Let the two hear each other no more."""
         for leg, voice in zip(self.legs, self._voices, strict=True):
             leg.audience.untap(voice)
-            leg.inlet = leg.relay_key = None
+            leg.listen_to(None)
+            leg.relay_key = None
         self._on_parted(self)
         bridged_ms = round(1000 * (self._around.clock.monotonic_s() - self._began_s))
         one, other = self.legs
@@ -81,7 +82,7 @@ class BridgedLegs:
 
     def _join(self, speaker: Leg, listener: Leg) -> _Voice:
         inlet = Inlet(speaker.law, listener.law, listener.voices)
-        listener.inlet = inlet
+        listener.listen_to(inlet)
         speaker.relay_key = partial(self._relay, listener)
         voice = _Voice(inlet, partial(self.part, f"{speaker.leg_id} has ended"))
         speaker.audience.tap(voice)

@@ -23,7 +23,7 @@ class ImpairedPath:
         self._inbound = _impairment(command.inbound, command.seed)
         self._outbound = _impairment(command.outbound, command.seed + 1)
         if self._outbound is not None:
-            leg.transmit = self._transmit
+            leg.send_through(self._transmit)
 
     def read(self, buffer: bytearray, view: memoryview, now_s: float) -> None:
         """Take one datagram from the leg's socket, if there is one."""
@@ -44,7 +44,7 @@ class ImpairedPath:
 
     def heal(self) -> None:
         """Let packets pass as they come; those that are held are lost."""
-        self._leg.transmit = self._leg.socket.send
+        self._leg.send_through(None)
 
     def counts(self) -> dict[str, JsonValue]:
         """Return what was done to the packets of each damaged direction."""

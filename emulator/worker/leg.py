@@ -4,7 +4,8 @@
     socket <- RtpSender   <- keys, or the mix of Playout (prompts, bots) and Inlet
                              (the other party of a bridge); the audience hears it
 
-``read`` and ``send_slot`` are the per-packet path.
+``read`` and ``send_slot`` are the per-packet path: nearly every packet takes the short
+way through them, which a leg leaves for as long as anything special goes on.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from emulator.media.playout import Playout
 from emulator.media.prompts import PromptCache
 from emulator.media.recovery import StallRecovery
 from emulator.media.tones import dtmf, silence
+from emulator.rtp.packet import HEADER_BYTES
 from emulator.rtp.ports import PortPair
-from emulator.rtp.receiver import NOT_RTP, RtpReceiver
+from emulator.rtp.receiver import MAX_PLAIN_BYTES, NOT_RTP, RtpReceiver
 from emulator.rtp.reporting import Reporting
 from emulator.rtp.sender import RtpSender
 from emulator.rtp.telephone_event import Press, is_digit
@@ -39,6 +41,7 @@ from emulator.worker.messages import (
     SendDigits,
 )
 from emulator.worker.plays import Plays
+from emulator.worker.presence import Presence
 from emulator.worker.report_exchange import ReportExchange
 from emulator.worker.security import Security
 from emulator.worker.surroundings import Surroundings
@@ -60,18 +63,16 @@ class Leg:
 
     Attributes:
         audience: Who hears the peer, and what it is sent.
-        inlet: The voice of the other party, while bridged.
         relay_key: Takes the peer's keys to the other party, while bridged.
         voices, bridged_ms: What became of the other parties' voices, in all.
-        transmit: How packets leave; a network fault may stand before the socket.
     """
 
     __slots__ = (
-        "_around", "_arrivals", "_detector", "_first_audio_s", "_heard_s", "_is_direct",
-        "_is_flowing", "_keys", "_merger", "_quiet_frame", "_receiver", "_recovery",
-        "_security", "_sender", "_silence_reported", "_started_s", "audience",
-        "bridged_ms", "inlet", "law", "leg_id", "media", "playout", "plays", "ports",
-        "ptime_ms", "relay_key", "reports", "socket", "transmit", "voices",
+        "_around", "_arrivals", "_detector", "_detour", "_hears_plainly", "_inlet",
+        "_is_flowing", "_keys", "_merger", "_presence", "_quiet_frame", "_receiver",
+        "_recovery", "_security", "_sender", "_sends_plainly", "audience", "bridged_ms",
+        "law", "leg_id", "media", "playout", "plays", "ports", "ptime_ms", "relay_key",
+        "reports", "socket", "voices",
     )  # fmt: skip
 
     def __init__(
@@ -83,7 +84,8 @@ class Leg:
         around: Surroundings,
     ) -> None:
         self.leg_id = leg_id
-        self.inlet: Inlet | None = None
+        # The voice of the other party, while bridged.
+        self._inlet: Inlet | None = None
         self.relay_key: Callable[[str, int], None] | None = None
         self.voices = VoiceCounters()
         self.bridged_ms = 0
@@ -91,7 +93,10 @@ class Leg:
         self._around = around
         self.ports = ports
         self.socket = PeerSocket(ports.rtp, self._latched)
-        self.transmit: Callable[[bytes], None] = self.socket.send
+        # A network fault that stands before the socket.
+        self._detour: Callable[[bytes], None] | None = None
+        # Whether the next packet of each direction may take the short way.
+        self._hears_plainly = self._sends_plainly = False
         self.law = LAWS[self.media.codec]
         self.audience = Audience(self.law, around.clock)
         self.ptime_ms = _usable_ptime(self.media.ptime_ms)
@@ -125,21 +130,17 @@ class Leg:
                 self.law, lambda digit, ms: self._key(digit, ms, "inband")
             )
         self._keys = KeySender()
-        self._started_s: float | None = None
         self._is_flowing = False
-        # Any RTP tells that the peer is there; only audio is what is heard.
-        self._heard_s = around.clock.monotonic_s()
-        self._first_audio_s: float | None = None
-        self._silence_reported = False
+        self._presence = Presence(around.clock.monotonic_s())
         self._use(self.media)
 
     # -- commands -----------------------------------------------------------------
 
     def start(self) -> None:
         """The call is up: packets may flow."""
-        if self._started_s is None:
-            now_s = self._around.clock.monotonic_s()
-            self._started_s = self._heard_s = self.audience.audio_s = now_s
+        if self._presence.started_s is None:
+            now_s = self.audience.audio_s = self._around.clock.monotonic_s()
+            self._presence.start(now_s)
 
     def update(self, media: MediaParams) -> None:
         """Obey a new offer/answer: codec, address, hold."""
@@ -153,13 +154,13 @@ class Leg:
                 self._detector.law = law
             self.playout.recode(lambda audio: transcode(audio, old_law, law))
             self.audience.use_law(law)
-            if self.inlet is not None:
-                self.inlet.use_target(law)
+            if self._inlet is not None:
+                self._inlet.use_target(law)
         frame_bytes = self.ptime_ms * BYTES_PER_MS
         self.playout.use_frames_of(frame_bytes, law.silence)
         self._sender.update(media.payload_type, frame_bytes)
         # A hold is no absence.
-        self._heard_s = self._around.clock.monotonic_s()
+        self._presence.sign_s = self._around.clock.monotonic_s()
         moved = (media.remote_ip, media.remote_port) != (old.remote_ip, old.remote_port)
         self._use(media, moved=moved)
 
@@ -175,6 +176,7 @@ class Leg:
         if self.media.telephone_event_payload_type is not None:
             if not self._keys.add(Keys(digits, duration_ms, gap_ms, sent)):
                 self._note_dropped_keys()
+            self._sends_plainly = False
             return
         owner = object()
         for digit in filter(is_digit, digits.upper()):
@@ -191,6 +193,16 @@ class Leg:
         """Take a key that came by signalling."""
         self._key(digit, duration_ms, "info")
 
+    def listen_to(self, inlet: Inlet | None) -> None:
+        """Let the peer hear another party's voice; None: no more."""
+        self._inlet = inlet
+        self._sends_plainly = False
+
+    def send_through(self, detour: Callable[[bytes], None] | None) -> None:
+        """Let a network fault take the packets; None: they leave as they are."""
+        self._detour = detour
+        self._sends_plainly = False
+
     @property
     def key_is_down(self) -> bool:
         """The peer holds a key (RFC 4733)."""
@@ -205,8 +217,16 @@ class Leg:
         except OSError as error:
             self.socket.failed(error)
             return
-        if self._is_direct and 0 < length < MAX_DATAGRAM_BYTES:
-            self._hear(buffer, view, length, now_s, now_s)
+        if (
+            self._hears_plainly
+            and HEADER_BYTES < length <= MAX_PLAIN_BYTES
+            and self._receiver.receive_next(buffer, now_s)
+        ):
+            audience = self.audience
+            audience.audio_s = now_s
+            audio = view[HEADER_BYTES:length]
+            for hear in audience.heard_by:
+                hear(audio)
         elif length:
             self.take(buffer, view, length, now_s)
 
@@ -236,12 +256,13 @@ class Leg:
         missing = receiver.receive(packet, length, now_s, arrived_s)
         if missing < 0:
             if missing != NOT_RTP:
-                self._heard_s = now_s
+                self._presence.sign_s = now_s
+                self._sends_plainly &= not receiver.key_is_down
             return
         audience = self.audience
-        self._heard_s = audience.audio_s = now_s
-        if self._first_audio_s is None:
-            self._note_first_audio(now_s)
+        audience.audio_s = now_s
+        if self._presence.is_first_audio(now_s):
+            self._happened("media.first_audio", {"codec": self.law.name})
         audio = view[receiver.start : receiver.end]
         if audience.heard_by:
             if missing or audience.filled_bytes:
@@ -250,43 +271,77 @@ class Leg:
                 hear(audio)
         if self._detector is not None:
             self._detector.hear(audio)
+        self._hears_plainly = (
+            self.media.receive
+            and self._arrivals.is_direct
+            and self._detector is None
+            and not audience.filled_bytes
+        )
 
     def send_slot(self, now_s: float) -> None:
         """Send the packet of this slot; the time of a slot is ``ptime_ms``."""
-        if not self._arrivals.is_direct:
-            self._arrivals.release(now_s)
+        if not self._sends_plainly:
+            self._send_any_slot(now_s)
+            return
+        frame = self.playout.take() or self._quiet_frame
+        try:
+            self.socket.transmit(self._sender.audio(frame))
+        except OSError:
+            self.socket.errors += 1
+        audience = self.audience
+        for say in audience.said_by:
+            say(frame)
+        if now_s - audience.audio_s > QUIET_AFTER_S:
+            self._hear_absence(now_s)
+
+    def _send_any_slot(self, now_s: float) -> None:
+        """Do all that a slot may ask for; then see whether the next one is plain."""
+        self._arrivals.release(now_s)
         if not self._is_flowing and not self._may_flow(now_s):
             self._send_before_flow()
             return
-        audience = self.audience
         if self._keys.is_active:
             self._send_key_slot()
         else:
-            playout, recovery = self.playout, self._recovery
-            if playout.queued_bytes > recovery.peak_bytes:
-                recovery.peak_bytes = playout.queued_bytes
-            if recovery.is_active:
-                self._recover(now_s)
-            frame = playout.take() or self._quiet_frame
-            if self.inlet is not None:
-                frame = self._with_voice(self.inlet, frame)
-            if self.media.send:
-                self.transmit(self._sender.audio(frame))
-            else:
-                self._sender.pause()
-                frame = self._quiet_frame
-            for say in audience.said_by:
-                say(frame)
+            self._send_audio_slot(now_s)
         if self._receiver.key_is_down:
             self._receiver.expire_digit(now_s)
-        if audience.heard_by and now_s - audience.audio_s > QUIET_AFTER_S:
-            audience.hear_quiet(self._quiet_frame)
+        self._hear_absence(now_s)
+        self._sends_plainly = self.media.send and not (
+            self._keys.is_active
+            or self._recovery.is_active
+            or self._receiver.key_is_down
+            or self._arrivals.holds
+            or self._inlet is not None
+            or self._detour is not None
+        )
+
+    def _send_audio_slot(self, now_s: float) -> None:
+        if self._recovery.is_active:
+            self._recover(now_s)
+        frame = self.playout.take() or self._quiet_frame
+        if self._inlet is not None:
+            frame = self._with_voice(self._inlet, frame)
+        if self.media.send:
+            self._transmit(self._sender.audio(frame))
+        else:
+            self._sender.pause()
+            frame = self._quiet_frame
+        for say in self.audience.said_by:
+            say(frame)
+
+    def _hear_absence(self, now_s: float) -> None:
+        """Let time go on for the listeners of a peer that sends nothing."""
+        if self.audience.is_quiet(now_s):
+            self.audience.hear_quiet(self._quiet_frame)
+            self._hears_plainly = False
 
     def stalled(self, stall_ms: int, now_s: float) -> None:
         """The worker stood still for so long; called before the missed slots."""
         self._recovery.stalled(stall_ms, now_s)
+        self._sends_plainly = False
         # It was us who did not listen: what came meanwhile is read after the slots.
-        self._heard_s += stall_ms / 1000
+        self._presence.sign_s += stall_ms / 1000
         self.audience.audio_s += stall_ms / 1000
 
     def check(self, now_s: float) -> None:
@@ -294,15 +349,14 @@ class Leg:
         self._recovery.roll()
         self.reports.check(now_s)
         is_on_hold = not self.media.receive and self.media is not _UNKNOWN
-        if self._started_s is None or is_on_hold:
+        presence = self._presence
+        if presence.started_s is None or is_on_hold:
             return
-        silent_s = now_s - self._heard_s
+        silent_s = now_s - max(presence.sign_s, self.audience.audio_s)
         if silent_s > RELATCH_AFTER_S:
             self.socket.release()
-        is_silent = silent_s >= self._around.options.rtp_timeout_s
-        if is_silent and not self._silence_reported:
+        if presence.is_newly_absent(silent_s, self._around.options.rtp_timeout_s):
             self._report(RtpSilent(self.leg_id, silent_s))
-        self._silence_reported = is_silent
 
     # -- details ------------------------------------------------------------------
 
@@ -311,7 +365,7 @@ class Leg:
         self._receiver.update(media.payload_type, event_type)
         self._security.use(media.srtp)
         self._arrivals.update(media.payload_type)
-        self._is_direct = media.receive and self._arrivals.is_direct
+        self._hears_plainly = self._sends_plainly = False
         self._quiet_frame = self.law.quiet(self.ptime_ms * BYTES_PER_MS)
         if media is _UNKNOWN:
             return
@@ -324,7 +378,7 @@ class Leg:
         self.socket.expect(allowed, told, is_trusted=is_trusted)
 
     def _may_flow(self, now_s: float) -> bool:
-        started_s = self._started_s
+        started_s = self._presence.started_s
         self._is_flowing = started_s is not None and (
             self.socket.is_latched
             or now_s >= started_s + LATCH_WAIT_S
@@ -334,12 +388,16 @@ class Leg:
 
     def _send_before_flow(self) -> None:
         """Let a trusted peer hear that we are there; what is to be heard waits."""
-        if self._started_s is None:
+        if self._presence.started_s is None:
             return
         for say in self.audience.said_by:
             say(self._quiet_frame)
         if self.socket.peer is not None and self.media.send:
-            self.transmit(self._sender.audio(self._quiet_frame))
+            self._transmit(self._sender.audio(self._quiet_frame))
+
+    def _transmit(self, packet: bytes) -> None:
+        send = self._detour or self.socket.send
+        send(packet)
 
     def _latched(self) -> None:
         assert self.socket.peer is not None
@@ -354,10 +412,6 @@ class Leg:
             },
         )
 
-    def _note_first_audio(self, now_s: float) -> None:
-        self._first_audio_s = now_s
-        self._happened("media.first_audio", {"codec": self.law.name})
-
     def _with_voice(self, inlet: Inlet, frame: bytes) -> bytes:
         """Add the other party to what is played."""
         voice = inlet.take(len(frame))
@@ -369,14 +423,14 @@ class Leg:
         """Send one packet of a key, or silence between two; playout waits."""
         event = self._keys.next_packet(self.ptime_ms)
         event_type = self.media.telephone_event_payload_type
-        if self.inlet is not None:
-            self.inlet.take(len(self._quiet_frame))  # A live voice does not wait.
+        if self._inlet is not None:
+            self._inlet.take(len(self._quiet_frame))  # A live voice does not wait.
         if not self.media.send:
             self._sender.pause()
         elif event is None or event_type is None:
-            self.transmit(self._sender.audio(self._quiet_frame))
+            self._transmit(self._sender.audio(self._quiet_frame))
         else:
-            self.transmit(self._sender.event(event, event_type))
+            self._transmit(self._sender.event(event, event_type))
         for say in self.audience.said_by:
             say(self._quiet_frame)
 
@@ -428,7 +482,7 @@ class Leg:
             "playout": {**self.playout.counters(), **self._recovery.counters()},
             "bridge": {"bridged_ms": self.bridged_ms, **self.voice_stats()},
             "rtcp": {**self.reports.counters()},
-            "first_audio_ms": self._first_audio_ms(),
+            "first_audio_ms": self._presence.first_audio_ms,
         }
 
     def voice_stats(self) -> dict[str, JsonValue]:
@@ -438,12 +492,6 @@ class Leg:
             "dropped_ms": self.voices.dropped_bytes // BYTES_PER_MS,
             "underruns": self.voices.underruns,
         }
-
-    def _first_audio_ms(self) -> int | None:
-        """From the start to the first audio, 0 when it came before; None: none yet."""
-        if self._started_s is None or self._first_audio_s is None:
-            return None
-        return max(0, round((self._first_audio_s - self._started_s) * 1000))
 
 
 def _usable_ptime(ptime_ms: int) -> int:

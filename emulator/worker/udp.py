@@ -32,14 +32,15 @@ class PeerSocket:
         is_latched: The first RTP packet of the peer has fixed ``peer``.
         receive: Reads one datagram into a buffer; 0 or ``BlockingIOError`` when there
             is none, ``OSError`` when the peer's port is closed.
+        transmit: Sends one packet to the peer, if it is known; raises ``OSError``.
         foreign: Datagrams that were seen and not taken: not from the peer, or from an
             address that may not latch. The kernel drops those that come while the
             socket is connected.
     """
 
     __slots__ = (
-        "_allowed", "_is_connected", "_known", "_on_latched", "_send", "_told",
-        "errors", "foreign", "is_latched", "peer", "receive", "sock",
+        "_allowed", "_is_connected", "_known", "_on_latched", "_told", "errors",
+        "foreign", "is_latched", "peer", "receive", "sock", "transmit",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, on_latched: Callable[[], None]) -> None:
@@ -57,7 +58,7 @@ class PeerSocket:
         # None: nobody may latch, since nobody is expected yet.
         self._allowed: frozenset[str] | None = None
         self.receive: Callable[[bytearray], int] = self._read_of_many
-        self._send = sock.send
+        self.transmit: Callable[[bytes], object] = self._send_to_peer
 
     @property
     def port(self) -> int:
@@ -89,6 +90,7 @@ class PeerSocket:
         if self._is_connected:
             self._is_connected = False
             self.receive = self._read_of_many
+            self.transmit = self._send_to_peer
             _disconnect(self.sock)
 
     def read(self, buffer: bytearray) -> int:
@@ -108,12 +110,13 @@ class PeerSocket:
     def send(self, packet: bytes) -> None:
         """Send one packet to the peer, if it is known."""
         try:
-            if self._is_connected:
-                self._send(packet)
-            elif self.peer is not None:
-                self.sock.sendto(packet, self.peer)
+            self.transmit(packet)
         except OSError:
             self.errors += 1
+
+    def _send_to_peer(self, packet: bytes) -> None:
+        if self.peer is not None:
+            self.sock.sendto(packet, self.peer)
 
     def _read_of_many(self, buffer: bytearray) -> int:
         for _ in range(_MAX_READS_OF_MANY):
@@ -156,6 +159,7 @@ class PeerSocket:
             return
         self._is_connected = True
         self.receive = self.sock.recv_into
+        self.transmit = self.sock.send
 
 
 def _disconnect(sock: socket.socket) -> None:

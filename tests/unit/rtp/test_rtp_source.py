@@ -75,3 +75,12 @@ def test_a_jump_of_the_senders_clock_is_no_jitter() -> None:
         source.receive(n)
         source.measure(timestamp, 0.02 * n)
     assert source.jitter_ms == pytest.approx(0, abs=1e-6)
+
+
+def test_a_long_run_in_order_is_counted_and_remembered_when_asked() -> None:
+    source = source_after(*range(100))
+    assert source.counters.received == 100
+    assert (source.receive(99), source.receive(36)) == (DUPLICATE, DUPLICATE)
+    # Further back than 64 packets nobody remembers.
+    assert source.receive(35) == LATE
+    assert source.max_seq == 99
