@@ -423,6 +423,7 @@ class Service:
 
         load_fastapi()
         from emulator.api.app import create_app
+        from emulator.api.connections import limits_of
         from emulator.api.control import ControlContext
         from emulator.api.flows import FlowContext
         from emulator.api.recordings import access_of, recordings_router
@@ -442,7 +443,8 @@ class Service:
             self.captures,
         )
         recordings = recordings_router(self.recordings, access_of(self.settings))
-        self.http = HttpServer(create_app(context, recordings), sock)
+        app = create_app(context, recordings)
+        self.http = HttpServer(app, sock, limits_of(self.settings.http))
         await self.http.start()
         self._stack.push_async_callback(self.http.stop)
 

@@ -18,6 +18,8 @@ from emulator.errors import ListenError
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from emulator.api.connections import HttpLimits
+
 BACKLOG = 128
 
 
@@ -60,11 +62,14 @@ class _Server(uvicorn.Server):
 class HttpServer:
     """Serves one application on one socket."""
 
-    def __init__(self, app: FastAPI, sock: socket.socket) -> None:
+    def __init__(self, app: FastAPI, sock: socket.socket, limits: HttpLimits) -> None:
+        from emulator.api.connections import bounded_protocol
+
         self._sock = sock
         self._server = _Server(
             uvicorn.Config(
                 app,
+                http=bounded_protocol(limits),
                 log_config=None,
                 access_log=False,
                 lifespan="off",

@@ -130,6 +130,18 @@ class HttpSettings(Section):
         None,
         description="Bearer token of the control API; needed unless bind is loopback.",
     )
+    max_connections: int = Field(
+        256,
+        ge=1,
+        description="Open at once; beyond, requests get 503. A browser opens six per "
+        "page, a test run a few; the rest of ulimit -n is for calls.",
+    )
+    unfinished_request_s: float = Field(
+        32.0,
+        gt=0,
+        description="A connection whose request is not complete, or whose answer is "
+        "not taken, for so long is closed.",
+    )
 
 
 class LogSettings(Section):
