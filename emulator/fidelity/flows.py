@@ -92,7 +92,8 @@ ROWS = (
         "A dynamic stream URL gets the Passthru parameters and must answer 200 with "
         '{"url": "wss://…"}',
         "assumed", "streaming spec §1.2", "flow/streaming.py",
-        "flow.resolver_timeout_s", "The error's text is ours; none is known.",
+        "flow.resolver_timeout_s",
+        "The error's text is ours, without the 3009; none is known.",
     ),
     Row(
         "A greeting text without a word, the manual's ..., is a second of silence",

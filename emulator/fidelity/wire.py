@@ -96,8 +96,11 @@ _FIXED = (
     Row(
         "Errors are 3009 and the text of Go's dialer",
         "documented", "streaming spec §5.2", "stream/dial_errors.py",
-        differs="Captured for a refused connection alone. The others are what Go would "
-        "say, or, where a URL is never dialled, ours without the 3009.",
+        differs="Captured for a refused connection alone; what Go says of timeouts, "
+        "names, TLS and bad handshakes is assumed. Go adds times to an expired "
+        "certificate, and lists the names of a foreign one; newer ones begin with "
+        "tls: failed to verify certificate. Where a URL is never dialled, the words "
+        "are ours, without the 3009.",
     ),
     Row(
         "Status, DisconnectedBy and Duration of every way to end",

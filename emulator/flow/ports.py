@@ -260,6 +260,24 @@ class OpenStream(Verb[StreamResult]):
 
 
 @dataclass(frozen=True, slots=True)
+class FailStream(Verb[StreamResult]):
+    """Let a stream fail that has no URL to dial: its dynamic URL led to none.
+
+    Attributes:
+        asked: The dynamic URL.
+        error: Why it led to none.
+        two_way, record: As of the stream that was wanted.
+    """
+
+    result_type: ClassVar[type[object]] = StreamResult
+
+    asked: str
+    error: str
+    two_way: bool = True
+    record: Recording | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StartStream(Verb[StreamStarted]):
     """Begin a one-way stream and go on at once; the fields are ``OpenStream``'s."""
 

@@ -9,10 +9,18 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from emulator.flow import urls
-from emulator.flow.applet import Applet, Finding, Need, carry_out
-from emulator.flow.context import CallState
+from emulator.flow.applet import Applet, Finding, Need, Outcome, carry_out
+from emulator.flow.context import CallState, StreamRecord
 from emulator.flow.parameters import add_query, passthru_parameters
-from emulator.flow.ports import Capability, Fetch, FetchResult, TellTime, Verb
+from emulator.flow.ports import (
+    Capability,
+    FailStream,
+    Fetch,
+    FetchResult,
+    Recording,
+    TellTime,
+    Verb,
+)
 
 StreamUrl = Annotated[str, AfterValidator(urls.check_url)]
 BLANK = "a blank in the URL: the platform hangs the call up on connect"
@@ -100,6 +108,21 @@ class BotApplet(Applet):
         if overrun := rules.overrun(*counts):
             raise ResolverError(f"the dynamic URL led to {overrun}")
         return found
+
+
+def fail_stream(
+    asked: str,
+    error: ResolverError,
+    call: CallState,
+    *,
+    two_way: bool,
+    record: Recording | None = None,
+) -> Generator[Verb[Any], Any, Outcome]:
+    """Leave a failed stream for the applets that follow, as one that was dialled."""
+    verb = FailStream(asked, str(error), two_way, record)
+    result = yield from carry_out(verb)
+    call.stream = StreamRecord(result.stream_sid, None, result)
+    return Outcome("next", f"the stream failed: {error}")
 
 
 class ResolverError(Exception):

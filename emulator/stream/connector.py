@@ -38,6 +38,7 @@ class Connector:
         self._host = host
         self._port = port
         self._ip: str | None = None
+        self._own = ""
 
     async def connect(self) -> socket.socket:
         """Return a connected, non-blocking socket.
@@ -52,7 +53,9 @@ class Connector:
         for family, address in await self._resolve():
             self._ip = address[0]
             try:
-                return await _open(family, address)
+                sock = await _open(family, address)
+                self._own = dial_errors.endpoint(*sock.getsockname()[:2])
+                return sock
             except OSError as error:
                 failure = DialFailed(
                     dial_errors.connect_failed(self._ip, self._port, error.errno)
@@ -83,10 +86,11 @@ class Connector:
         elif isinstance(error, ssl.SSLError):
             text = dial_errors.tls_failed(error.reason)
         elif error.errno is None:
-            text = dial_errors.UNEXPECTED_EOF
+            # Ours say which end it was; TLS says nothing when the bot ends it.
+            text = str(error) or dial_errors.TLS_EOF
         else:
-            ip = self._ip or self._host
-            text = dial_errors.connection_lost(ip, self._port, error.errno)
+            bots = dial_errors.endpoint(self._ip or self._host, self._port)
+            text = dial_errors.connection_lost(self._own, bots, error.errno)
         return DialFailed(text)
 
 

@@ -90,6 +90,20 @@ applets:
   tell: {type: passthru, url: "${WEBHOOKS}/tell", on_ok: bye, on_other: bye}
   bye: {type: hangup}
 """,
+    "resolved_recorded": """\
+start: bot
+applets:
+  bot: {type: voicebot, url: "${WEBHOOKS}/resolve?token=hidden", record: {}, next: tell}
+  tell: {type: passthru, url: "${WEBHOOKS}/tell", on_ok: bye, on_other: bye}
+  bye: {type: hangup}
+""",
+    "resolved_monitor": """\
+start: bot
+applets:
+  bot: {type: stream, action: start, url: "${WEBHOOKS}/resolve", next: tell}
+  tell: {type: passthru, url: "${WEBHOOKS}/tell", on_ok: bye, on_other: bye}
+  bye: {type: hangup}
+""",
     "connect_url": one(
         '{type: connect, url: "${WEBHOOKS}/whom?k=v", '
         'fallback_url: "${WEBHOOKS}/else", after_conversation: talked, '
@@ -543,8 +557,35 @@ def test_a_dynamic_url_that_names_no_bot_fails_the_stream_and_the_flow_goes_on(
     told = world.webhooks.wait_for("/tell").parameters
     assert told["Stream[Status]"] == "failed"
     assert told["Stream[DisconnectedBy]"] == "NA"
+    assert told["Stream[Duration]"] == "0"
     assert said in told["Stream[Error]"]
-    assert "Stream[StreamSID]" not in told
+    assert "Stream[StreamUrl]" not in told
+    (failed,) = phone.events("stream.failed")
+    assert failed["stream_sid"] == told["Stream[StreamSID]"]
+    assert failed["error"] == told["Stream[Error]"]
+    assert "/resolve" in failed["url"]
+    assert not phone.events("stream.connecting")
+
+
+def test_a_recorded_stream_without_a_bot_has_a_recording_url(world: FlowWorld) -> None:
+    world.webhooks.on("/resolve", Reply(404))
+    world.webhooks.on("/tell", Reply(200))
+    phone = world.call("resolved_recorded")
+    (failed,) = phone.events("stream.failed")
+    assert "token=***" in failed["url"] and "hidden" not in failed["url"]
+    told = world.webhooks.wait_for("/tell").parameters
+    assert told["Stream[StreamSID]"] in told["Stream[RecordingUrl]"]
+
+
+def test_a_monitor_without_a_bot_is_a_failed_stream_too(world: FlowWorld) -> None:
+    world.webhooks.on("/resolve", Reply(500))
+    world.webhooks.on("/tell", Reply(200))
+    phone = world.call("resolved_monitor")
+    (failed,) = phone.events("stream.failed")
+    told = world.webhooks.wait_for("/tell").parameters
+    assert told["Stream[Status]"] == "failed"
+    assert told["Stream[StreamSID]"] == failed["stream_sid"]
+    assert "stream" not in phone.events("call.ended")[0]["reason"]
 
 
 def test_a_blank_in_a_url_ends_the_call_as_the_platform_does(world: FlowWorld) -> None:

@@ -420,6 +420,36 @@ def test_a_plain_server_behind_wss_is_told() -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("after", ["hello", "nothing"])
+def test_a_bot_that_ends_the_tls_handshake_without_a_word_is_told(after: str) -> None:
+    async def end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if after == "hello":
+            await reader.read(10_000)
+        writer.write_eof()  # What is left unread would reset the connection.
+        await reader.read(-1)
+
+    async def scenario() -> None:
+        async with raw_server(end) as url:
+            sink = await dial_to_the_end(url.replace("ws://", "wss://"), quick())
+        assert_failed(sink, "EOF")
+
+    play(scenario)
+
+
+def test_an_end_after_tls_is_one_of_the_upgrade(certificate: Path) -> None:
+    async def end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.close()
+
+    async def scenario() -> None:
+        async with raw_server(end, server_context(certificate)) as url:
+            options = profile_options("observed", tls_ca_file=str(certificate))
+            sink = await dial_to_the_end(url, options)
+        assert_failed(sink, "unexpected EOF")
+
+    play(scenario)
+
+
 def test_a_ca_file_that_is_missing_is_told() -> None:
     async def scenario() -> None:
         options = profile_options("observed", tls_ca_file="/nonexistent/ca.pem")

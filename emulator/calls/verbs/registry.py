@@ -13,13 +13,18 @@ from emulator.calls.verbs.messages import SEND_MESSAGE
 from emulator.calls.verbs.prompts import PLAY
 from emulator.calls.verbs.requests import FETCH
 from emulator.calls.verbs.stage import VerbHandler
-from emulator.calls.verbs.streams import OPEN_STREAM, START_STREAM, STOP_STREAM
+from emulator.calls.verbs.streams import (
+    FAIL_STREAM,
+    OPEN_STREAM,
+    START_STREAM,
+    STOP_STREAM,
+)
 from emulator.calls.verbs.voice import RECORD_VOICE
 from emulator.flow.ports import Capability, Verb
 
 _HANDLERS = (
-    PLAY, COLLECT, RECORD_VOICE, OPEN_STREAM, START_STREAM, STOP_STREAM, FETCH,
-    TELL_TIME, DIAL, SEND_MESSAGE, HANG_UP, STAY_ON_LINE,
+    PLAY, COLLECT, RECORD_VOICE, OPEN_STREAM, START_STREAM, STOP_STREAM,
+    FAIL_STREAM, FETCH, TELL_TIME, DIAL, SEND_MESSAGE, HANG_UP, STAY_ON_LINE,
 )  # fmt: skip
 HANDLERS: Mapping[type[Verb[Any]], VerbHandler] = {
     entry.verb: entry for entry in _HANDLERS

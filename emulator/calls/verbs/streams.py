@@ -15,8 +15,10 @@ from typing import Literal, TypeAlias, cast
 from emulator.calls.ending import EndCause
 from emulator.calls.recordings import LegRecording
 from emulator.calls.verbs.stage import Stage, handler, hidden_digits
+from emulator.flow.parameters import mask_secrets
 from emulator.flow.ports import (
     Capability,
+    FailStream,
     OpenStream,
     Recording,
     StartStream,
@@ -24,6 +26,7 @@ from emulator.flow.ports import (
     StreamResult,
     StreamStarted,
 )
+from emulator.text import printable
 from emulator.worker import messages as worker
 
 StreamStatus: TypeAlias = Literal["completed", "failed", "cancelled"]
@@ -42,8 +45,26 @@ async def _open_stream(stage: Stage, verb: OpenStream) -> StreamResult:
     return replace(_stream_result(ended), recording_url=_url(stage, ended, recording))
 
 
+async def _fail_stream(stage: Stage, verb: FailStream) -> StreamResult:
+    """Tell of it as of a stream whose bot could not be reached."""
+    sid = stage.services.ids.stream_sid(stage.services.clock.utc())
+    failed = StreamResult(sid, "failed", "NA", verb.error, duration_s=0.0)
+    with _recorded(stage, sid, verb.record) as recording:
+        stage.listener.record(
+            "stream.failed",
+            stream_sid=sid,
+            error=printable(verb.error),
+            url=printable(mask_secrets(verb.asked)),
+        )
+    if verb.two_way:
+        stage.last_stream = f"stream failed: {verb.error}"
+    return replace(failed, recording_url=_url(stage, failed, recording))
+
+
 def _url(
-    stage: Stage, ended: worker.StreamEnded, recording: LegRecording | None
+    stage: Stage,
+    ended: worker.StreamEnded | StreamResult,
+    recording: LegRecording | None,
 ) -> str | None:
     """Return the recording's URL; a failed stream has one too (spec §7, 11)."""
     is_known = ended.status != "failed" or (
@@ -150,6 +171,7 @@ def _stream_result(ended: worker.StreamEnded) -> StreamResult:
     )
 
 
+FAIL_STREAM = handler(FailStream, _fail_stream)
 OPEN_STREAM = handler(
     OpenStream, _open_stream, Capability.STREAM, Capability.RECORD_STREAM
 )

@@ -16,9 +16,8 @@ from emulator.flow.ports import (
     Hangup,
     StartStream,
     StopStream,
-    StreamResult,
 )
-from emulator.flow.streaming import BLANK, BotApplet, ResolverError
+from emulator.flow.streaming import BLANK, BotApplet, ResolverError, fail_stream
 
 
 class Stream(BotApplet):
@@ -53,9 +52,7 @@ class Stream(BotApplet):
         try:
             url = yield from self.find_bot(self.url, call)
         except ResolverError as error:
-            failed = StreamResult(None, "failed", "NA", str(error), duration_s=0)
-            call.stream = StreamRecord(None, None, failed)
-            return Outcome("next", f"the stream failed: {error}")
+            return (yield from fail_stream(self.url, error, call, two_way=False))
         started = yield from carry_out(
             StartStream(
                 url=url,

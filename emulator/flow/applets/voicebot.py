@@ -18,6 +18,7 @@ from emulator.flow.streaming import (
     BotApplet,
     ResolverError,
     StreamUrl,
+    fail_stream,
 )
 
 # The stream was never tried (streaming spec §5.2).
@@ -46,19 +47,22 @@ class Voicebot(BotApplet):
         if self.has_fatal_blank(call):
             yield from carry_out(Hangup("a blank in the Voicebot's URL"))
             return Outcome(None, BLANK)
+        record = self.record.as_recording() if self.record else None
         try:
             url = yield from self.find_bot(self.url, call)
         except ResolverError as error:
-            failed = StreamResult(None, "failed", "NA", str(error), duration_s=0)
-            call.stream = StreamRecord(None, None, failed)
-            return Outcome("next", f"the stream failed: {error}")
+            return (
+                yield from fail_stream(
+                    self.url, error, call, two_way=True, record=record
+                )
+            )
         result = yield from carry_out(
             OpenStream(
                 url=url,
                 sample_rate_hz=self.rate_hz(call, url),
                 codec=self.codec,
                 custom_parameters=self.parameters_for(call, url),
-                record=self.record.as_recording() if self.record else None,
+                record=record,
             )
         )
         call.stream = StreamRecord(result.stream_sid, url, result)

@@ -22,6 +22,7 @@ from emulator.flow.ports import (
     Collect,
     CollectResult,
     Done,
+    FailStream,
     Fetch,
     FetchResult,
     Hangup,
@@ -354,7 +355,10 @@ def test_applet_and_dynamic_url_together_obey_the_limit() -> None:
         run, step, text(f'{{"url": "wss://bot.example/m?{query}"}}', "text/html")
     )
     found = "27 custom parameters, 145 characters: at most 25 and 800"
-    assert way(step) == ("next", f"the stream failed: the dynamic URL led to {found}")
+    error = f"the dynamic URL led to {found}"
+    assert step.action == FailStream(URL, error)
+    step = run.resume(StreamResult("s1", "failed", "NA", error, duration_s=0))
+    assert way(step) == ("next", f"the stream failed: {error}")
 
 
 @pytest.mark.parametrize(
@@ -380,7 +384,18 @@ def test_a_dynamic_bot_url_that_fails_is_a_failed_stream(
     action = {"action": "start"} if kind == "stream" else {}
     run, step = begin(type=kind, url=URL, next="a", **action)
     step = ask(run, step, answer)
+    assert step.action == FailStream(URL, why, kind == "voicebot")
+    step = run.resume(StreamResult("s1", "failed", "NA", why, duration_s=0))
     assert way(step) == ("next", f"the stream failed: {why}")
+
+
+def test_a_caller_who_leaves_while_the_dynamic_url_is_asked_cancels_the_stream() -> (
+    None
+):
+    run, _ = begin(type="voicebot", url=URL, next="a")
+    assert isinstance(run.resume(NOW).action, Fetch)
+    step = run.caller_gone(FetchResult(None, error="the caller left before it came"))
+    assert way(step) == ("next", "the caller has gone")
 
 
 def test_stopping_a_stream_that_does_not_run_is_no_error() -> None:

@@ -19,6 +19,7 @@ from emulator.flow.ports import (
     Dial,
     DialResult,
     Done,
+    FailStream,
     Fetch,
     FetchResult,
     LegOutcome,
@@ -139,6 +140,7 @@ DIALLED = st.builds(
 RESULTS: dict[type[Verb[Any]], st.SearchStrategy[Any]] = {
     Play: st.sampled_from([PlayResult("played"), PlayResult("failed", "no file")]),
     OpenStream: STREAMED,
+    FailStream: STREAMED,
     StartStream: st.builds(StreamStarted, st.sampled_from(["s1", "s2"])),
     StopStream: STREAMED,
     Fetch: FETCHED,
