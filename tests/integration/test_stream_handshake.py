@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection
 
+from emulator.logs import log_loop_error
 from emulator.stream_options import profile_options
 from tests.integration.stream_support import (
     PATIENCE_S,
@@ -429,6 +430,8 @@ def test_a_bot_that_ends_the_tls_handshake_without_a_word_is_told(after: str) ->
         await reader.read(-1)
 
     async def scenario() -> None:
+        # TLS tells the loop as well; its line in the log has a test of its own.
+        asyncio.get_running_loop().set_exception_handler(log_loop_error)
         async with raw_server(end) as url:
             sink = await dial_to_the_end(url.replace("ws://", "wss://"), quick())
         assert_failed(sink, "EOF")
