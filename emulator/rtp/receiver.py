@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from emulator.rtp.packet import (
     FIXED_HEADER,
-    HEAD_AND_NUMBERS,
     HEADER_BYTES,
     PAYLOAD_TYPE_MASK,
     PLAIN_FIRST_BYTE,
@@ -19,7 +18,7 @@ from emulator.rtp.packet import (
     payload_bounds,
 )
 from emulator.rtp.rtcp import ReceptionReport
-from emulator.rtp.source import ReceptionCounters, Source
+from emulator.rtp.source import NO_HEAD, ReceptionCounters, Source
 from emulator.rtp.srtp import SrtpOpener
 from emulator.rtp.telephone_event import DigitReceiver, Press
 
@@ -37,9 +36,6 @@ NOT_AUDIO = -1
 NOT_RTP = -10
 
 _unpack_header = FIXED_HEADER.unpack_from
-_unpack_plain = HEAD_AND_NUMBERS.unpack_from
-# No two bytes are this number: no packet takes the short way.
-_NO_HEAD = -1
 
 
 class RtpReceiver:
@@ -47,13 +43,15 @@ class RtpReceiver:
 
     Attributes:
         start, end: Bounds of the payload after ``receive`` returned 0 or more.
+        receive_next: Takes a datagram of at most ``MAX_PLAIN_BYTES`` in if it is the
+            very next audio packet; False: ``receive`` must look (``Source``).
         key_is_down: A key was pressed and its release has not been seen.
         opener: Decrypts each packet first; None: they are plain.
     """
 
     __slots__ = (
         "_candidate_ssrc", "_digits", "_event_payload_type", "_on_press", "_past",
-        "_past_forged", "_past_lost", "_past_replayed", "_payload_type", "_plain_head",
+        "_past_forged", "_past_lost", "_past_replayed", "_payload_type", "receive_next",
         "_source", "_ssrc", "comfort_noise", "digit_packets", "end", "key_is_down",
         "malformed", "opener", "rtcp", "ssrc_changes", "start", "wrong_payload_type",
     )  # fmt: skip
@@ -69,7 +67,7 @@ class RtpReceiver:
         self.opener: SrtpOpener | None = None
         self._on_press = on_press
         self._digits = DigitReceiver()
-        self._source = Source(CLOCK_RATE_HZ)
+        self._use_source()
         self._ssrc: int | None = None
         self._candidate_ssrc: int | None = None
         # Sums over the sources before a change of SSRC.
@@ -111,23 +109,6 @@ class RtpReceiver:
             return 0
         packet[: len(plain)] = plain
         return len(plain)
-
-    def receive_next(self, packet: bytes | bytearray, at_s: float) -> bool:
-        """Take a datagram in if it is the very next audio packet, as nearly all are.
-
-        The audio is all that follows the fixed header. False has changed nothing:
-        ``receive`` must decide.
-
-        Args:
-            packet: Longer than ``HEADER_BYTES``, and at most ``MAX_PLAIN_BYTES`` of it
-                are the datagram.
-        """
-        head, number, timestamp, ssrc = _unpack_plain(packet)
-        return (
-            head == self._plain_head
-            and ssrc == self._ssrc
-            and self._source.receive_next(number, timestamp, at_s)
-        )
 
     def receive(
         self,
@@ -238,15 +219,16 @@ class RtpReceiver:
         """
         if self._ssrc is None:
             self._ssrc = ssrc
+            self._open_short_way()
             return True
         if ssrc != self._candidate_ssrc:
             self._candidate_ssrc = ssrc
             # Until the first one is heard again, which refutes the candidate.
-            self._plain_head = _NO_HEAD
+            self._source.expect(NO_HEAD, ssrc)
             return False
         self._past_lost += self._source.lost
         self._past.add(self._source.counters)
-        self._source = Source(CLOCK_RATE_HZ)
+        self._use_source()
         self._ssrc, self._candidate_ssrc = ssrc, None
         self._open_short_way()
         self.ssrc_changes += 1
@@ -254,7 +236,13 @@ class RtpReceiver:
 
     def _open_short_way(self) -> None:
         """Let audio of the codec, without marker and extras, take ``receive_next``."""
-        self._plain_head = PLAIN_FIRST_BYTE << 8 | self._payload_type
+        if self._ssrc is not None:
+            head = PLAIN_FIRST_BYTE << 8 | self._payload_type
+            self._source.expect(head, self._ssrc)
+
+    def _use_source(self) -> None:
+        self._source = source = Source(CLOCK_RATE_HZ)
+        self.receive_next = source.receive_next
 
     def take_reports(self) -> tuple[ReceptionReport, ...]:
         """Return what RTCP says about the source, once per interval; none before it."""

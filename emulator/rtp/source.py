@@ -10,12 +10,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from emulator.rtp.packet import HEAD_AND_NUMBERS
 from emulator.rtp.serial import SEQUENCE_MODULUS, sequence_delta
 
 # RFC 3550 A.1: a larger step forward is a restart of the sender, not loss.
 MAX_DROPOUT = 3000
 # RFC 3550 A.1: a packet further back than this is a restart, not reordering.
 MAX_MISORDER = 100
+
+_unpack_header = HEAD_AND_NUMBERS.unpack_from
+# No two bytes are this number.
+NO_HEAD = -1
 
 # The newest 64 packets are remembered one by one.
 _SEEN_PACKETS = 64
@@ -55,12 +60,14 @@ class Source:
 
     __slots__ = (
         "_bad_seq", "_base_seq", "_clock_rate_hz", "_counted_seq", "_counters",
-        "_cycles", "_earlier", "_next_seq", "_reported_expected", "_reported_received",
-        "_seen", "_transit_ticks", "jitter_ticks",
+        "_cycles", "_earlier", "_next_seq", "_plain_head", "_reported_expected",
+        "_reported_received", "_seen", "_ssrc", "_transit_ticks", "jitter_ticks",
     )  # fmt: skip
 
     def __init__(self, clock_rate_hz: int) -> None:
         self._clock_rate_hz = clock_rate_hz
+        # No packet takes the short way before its head is known.
+        self._plain_head = self._ssrc = NO_HEAD
         self.jitter_ticks = 0.0
         # One above ``max_seq``, without the wrap; below 0: nothing has come.
         self._next_seq = -1
@@ -107,12 +114,26 @@ class Source:
         self._count_run()
         return self._receive_out_of_order(sequence_number, self._next_seq - 1)
 
-    def receive_next(self, sequence_number: int, timestamp: int, at_s: float) -> bool:
-        """Take an audio packet in, if it is the next one: ``receive`` and ``measure``.
+    def expect(self, head: int, ssrc: int) -> None:
+        """Let ``receive_next`` take packets with these first two bytes and SSRC."""
+        self._plain_head, self._ssrc = head, ssrc
 
-        One call for nearly every packet; False has changed nothing.
+    def receive_next(self, packet: bytes | bytearray, at_s: float) -> bool:
+        """Take a datagram in if it is the very next audio packet, as nearly all are.
+
+        The audio is all that follows the fixed header. False has changed nothing: the
+        datagram must be looked at more closely.
+
+        Args:
+            packet: The datagram, or a buffer that begins with it; it is longer than
+                the header.
         """
-        if sequence_number != self._next_seq:
+        head, sequence_number, timestamp, ssrc = _unpack_header(packet)
+        if (
+            sequence_number != self._next_seq
+            or head != self._plain_head
+            or ssrc != self._ssrc
+        ):
             return False
         self._next_seq = sequence_number + 1
         # What ``measure`` does, without the call.

@@ -179,22 +179,25 @@ class Joint:
             return
         if self._caller is not None:
             self._caller.push(audio)
-        elif len(audio) == self._chunk_bytes and not self._heard:
+            return
+        heard, chunk_bytes = self._heard, self._chunk_bytes
+        if len(audio) == chunk_bytes and not heard:
             self._ship(audio)
-        else:
-            self._collect(audio)
+            return
+        heard += audio
+        if len(heard) >= chunk_bytes:
+            self._ship_full_chunks()
 
     def said(self, frame: bytes) -> None:
         """Take what the caller was sent in this slot, for a mixed stream."""
         if not self._is_open or self._caller is None:
             return
         voice = self._caller.take(len(frame))
-        self._collect(frame if voice is None else mix(frame, voice, self._law))
+        self._heard += frame if voice is None else mix(frame, voice, self._law)
+        self._ship_full_chunks()
 
-    def _collect(self, audio: Buffer) -> None:
-        """Ship what fills a chunk."""
+    def _ship_full_chunks(self) -> None:
         heard, chunk_bytes = self._heard, self._chunk_bytes
-        heard += audio
         while len(heard) >= chunk_bytes:
             self._ship(heard[:chunk_bytes])
             del heard[:chunk_bytes]
