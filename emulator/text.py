@@ -24,6 +24,25 @@ _SECRET_PARAMETER = re.compile(
     re.IGNORECASE,
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_ASCII = re.compile(r"\\u00([2-7][0-9a-fA-F])")
+# Up to the last @ of a text: a password may hold what should have been encoded. Rather
+# too much is hidden than too little.
+_USERINFO = re.compile(r":(?:\\?/){2}(?:\\.|[^\"<>\n\\]){1,1000}@")
+# As _SECRET_PARAMETER, of a text around it: quotes and tags end the value as well.
+_SECRET_IN_TEXT = re.compile(
+    r"((?:^|[?&;\s\"'>]|%3F|%26)(?:[\w-]{0,32}[_-])?"
+    r"(?:(?:api|access|secret|auth)?(?:key|token)|secret|auth|authorization"
+    r"|password|passwd|pwd|signature|sig)(?:=|%3D))(?:\\.|(?!%26)[^&;#\s\"'<>\\])+",
+    re.IGNORECASE,
+)
+# A member of an object, in JSON or in JSON inside a text; not finish_on_key.
+_SECRET_MEMBER = re.compile(
+    r"""((\\{0,7})"[\w-]{0,32}?(?:(?:api|access|secret|auth|private)[_-]?key|token|secret"""
+    r"""|password|passwd|pwd|auth|authorization|signature|credential)s?\2"\s*:\s*)"""
+    r"""(?:\2"(?:(?!\2")(?:\\.|[^\\]))*(?:\2")?|\[[^\]]*\]?"""
+    r"""|(?!(?:null|true|false)\b)[^\s,}\]"\[{\\]+)""",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 class _Deletions(dict[str, dict[int, None]]):
@@ -62,3 +81,22 @@ def encodable(value: JsonValue) -> JsonValue:
 def mask_query(url: str) -> str:
     """Return ``url`` with ``***`` for what its query calls secret, by usual names."""
     return _SECRET_PARAMETER.sub(r"\1***", url)
+
+
+def mask_text(text: str) -> str:
+    """Return free text, JSON too, with ``***`` for what it quotes of secrets.
+
+    That is credentials and secret parameters of URLs, and values of members that their
+    names call secret. A text with none is returned as it is.
+    """
+    plain = _ESCAPED_ASCII.sub(_unescape, text)
+    masked = _USERINFO.sub("://***@", plain)
+    masked = _SECRET_MEMBER.sub(r'\1\2"***\2"', masked)
+    masked = _SECRET_IN_TEXT.sub(r"\1***", masked)
+    return text if masked == plain else masked
+
+
+def _unescape(found: re.Match[str]) -> str:
+    """Return the character of a JSON escape; a quote stays one that ends nothing."""
+    char = chr(int(found[1], 16))
+    return found[0] if char in '"\\' else char

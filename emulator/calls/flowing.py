@@ -18,7 +18,7 @@ from emulator.flow.engine import (
     Transition,
 )
 from emulator.flow.ports import Verb
-from emulator.text import printable
+from emulator.text import mask_text, printable
 
 
 class FlowDriver:
@@ -36,9 +36,8 @@ class FlowDriver:
         while True:
             self._note(step)
             if isinstance(step.action, Finished):
-                return "; ".join(
-                    filter(None, (step.action.why, self._stage.last_stream))
-                )
+                why = mask_text(step.action.why)
+                return "; ".join(filter(None, (why, self._stage.last_stream)))
             result = await self._carry_out(step.action)
             if self._stage.caller_gone.is_set():
                 await self._one_way_streams_ended()
@@ -74,7 +73,8 @@ class FlowDriver:
                     type=transition.type,
                     exit=transition.exit,
                     next=transition.target,
-                    why=printable(transition.why),
+                    why=printable(mask_text(transition.why)),
                 )
             case Noted(text=text):
-                self._listener.record("note", text=printable(text))
+                # It may quote what a customer's server answered.
+                self._listener.record("note", text=printable(mask_text(text)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import socket
 import ssl
 import time
@@ -20,15 +19,11 @@ from emulator.config import WebhookSettings
 from emulator.events import JsonValue
 from emulator.flow.parameters import mask_secrets
 from emulator.flow.ports import Fetch
-from emulator.text import printable
+from emulator.text import mask_text, printable
 
 if TYPE_CHECKING:
     import httpx
 
-# Up to the last @ of a text: a password may hold what should have been encoded. Rather
-# too much is hidden than too little.
-_USERINFO = re.compile(r":(?:\\?/){2}(?:\\.|[^\"<>\n\\]){1,1000}@")
-_ESCAPED_ASCII = re.compile(r"\\u00([2-7][0-9a-fA-F])")
 # Of an answer's body on the timeline; applets read more.
 SHOWN_BODY_CHARS = 1000
 # A Passthru behind a Connect of many legs has some 4000 characters.
@@ -86,7 +81,8 @@ class Webhooks:
             purpose=asked.purpose,
             method=asked.method,
             url=url,
-            form={name: printable(value) for name, value in asked.form} or None,
+            form={name: printable(mask_text(value)) for name, value in asked.form}
+            or None,
         )
         started_s = time.monotonic()
         answer = await self._answer(asked)
@@ -184,18 +180,10 @@ async def _read(response: httpx.Response, limit_bytes: int) -> tuple[bytes, bool
 
 
 def _shown(answer: WebAnswer) -> str | None:
-    """Return the body for the timeline; URLs in it may hold credentials."""
+    """Return the body for the timeline; it may quote secrets."""
     text = answer.body[: 4 * SHOWN_BODY_CHARS].decode("utf-8", "replace")
-    plain = _ESCAPED_ASCII.sub(_unescape, text)
-    if (masked := _USERINFO.sub("://***@", plain)) != plain:
-        text = masked
-    return printable(text, keep="\n\t", max_chars=SHOWN_BODY_CHARS) or None
-
-
-def _unescape(found: re.Match[str]) -> str:
-    """Return the character of a JSON escape; a quote stays one that ends nothing."""
-    char = chr(int(found[1], 16))
-    return found[0] if char in '"\\' else char
+    shown = mask_text(text)
+    return printable(shown, keep="\n\t", max_chars=SHOWN_BODY_CHARS) or None
 
 
 def _reason(error: BaseException) -> str:

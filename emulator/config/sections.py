@@ -101,6 +101,11 @@ class CallSettings(Section):
     max_ring_s: float = Field(
         60.0, gt=0, le=180, description="Ring time of a call from a trunk to a person."
     )
+    connect_early_media: Literal["tone", "always", "never"] = Field(
+        "tone",
+        description="A Connect lets the caller hear the sounds of the only phone that "
+        "rings instead of a tone or silence (music_on_hold), always, or never.",
+    )
     max_concurrent: int = Field(
         1000, ge=1, description="More calls get 503: bounds memory and ports."
     )

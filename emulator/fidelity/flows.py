@@ -115,6 +115,17 @@ ROWS = (
         "assumed", "streaming spec §4.5.3", "calls/verbs/connecting.py",
     ),
     Row(
+        "While a Connect rings one phone that sends its own sounds (183 with SDP), the "
+        "caller hears these instead of the operator tone or of silence; music goes on",
+        "assumed", "streaming spec §4.5.2", "calls/verbs/connecting.py",
+        "calls.connect_early_media", "What the platform passes on is not described.",
+    ),
+    Row(
+        "A field of a Connect's or Gather's answer that cannot be used is left out, "
+        "with a note; without usable destinations, or a prompt, the answer is none",
+        "assumed", "streaming spec §4.5.2", "flow/programmable.py",
+    ),
+    Row(
         "A party that declines (603) is busy, USER_BUSY",
         "assumed", "streaming spec §4.4", "calls/causes.py",
         differs="A third party tells so of its calls. Which cause any other status has "

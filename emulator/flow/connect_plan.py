@@ -5,13 +5,14 @@ Implements streaming spec §4.5.2, both shapes of ``destination``.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import parse_qsl
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from emulator.flow.fields import WebUrl, spoken
 from emulator.flow.ports import AudioUrl, Playback, Recording, Source
@@ -70,13 +71,31 @@ class ConnectPlan:
             yield self.destinations[start : start + self.parallel]
 
 
+def _as_text(value: object) -> object:
+    """Return what is no text as its JSON: a destination that nobody is."""
+    is_plain = isinstance(value, (str, int)) and not isinstance(value, bool)
+    return value if is_plain else json.dumps(value)
+
+
+Wanted = Annotated[str, BeforeValidator(_as_text)]
+
+
 class _Destinations(Answer):
-    numbers: tuple[str, ...] = ()
+    ESSENTIAL: ClassVar[frozenset[str]] = frozenset({"numbers"})
+
+    numbers: tuple[Wanted, ...] = ()
     trunk: str | None = None
 
 
 class _Contact(Answer):
-    contact_uri: str
+    contact_uri: Wanted
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_object(cls, data: object) -> object:
+        """Take a bare text for the URI, and anything else for nobody's."""
+        is_contact = isinstance(data, dict) and "contact_uri" in data
+        return data if is_contact else {"contact_uri": data}
 
 
 class _Music(Answer):
@@ -114,7 +133,7 @@ class ConnectAnswer(Answer):
     def plan(self, silence_ms: int) -> ConnectPlan:
         """Return what to do, and notes on what could not be kept."""
         headers, notes = sip_headers(self.custom_params)
-        playback = self._playback(silence_ms, notes)
+        playback, music = self._playback(silence_ms, notes), self._music(notes)
         destinations, strange = _usable(self._wanted())
         ringing = self.parallel_ringing
         is_parallel = ringing is not None and ringing.activate
@@ -128,7 +147,7 @@ class ConnectAnswer(Answer):
             talk_s=self.max_conversation_duration,
             caller_id=self.outgoing_phone_number,
             record=Recording(self.recording_channels) if self.record else None,
-            music_on_hold=self._music(),
+            music_on_hold=music,
             playback=playback,
             sip_headers=headers,
             event_url=self.dial_passthru_event_url,
@@ -143,13 +162,15 @@ class ConnectAnswer(Answer):
             return [*wanted, f"sip:{trunk.removeprefix('sip:')}"] if trunk else wanted
         return [contact.contact_uri for contact in self.destination]
 
-    def _music(self) -> Source | Music:
-        if self.music_on_hold is None:
+    def _music(self, notes: list[str]) -> Source | Music:
+        wanted = self.music_on_hold
+        if wanted is None:
             return "default"
-        if self.music_on_hold.value is not None:
-            return AudioUrl(self.music_on_hold.value)
-        is_tone = self.music_on_hold.type == "operator_tone"
-        return "operator_tone" if is_tone else "default"
+        if wanted.value is not None:
+            return AudioUrl(wanted.value)
+        if wanted.type not in ("operator_tone", "default_tone"):
+            notes.append(f"music_on_hold {wanted.type[:40]!r} without value: default")
+        return "operator_tone" if wanted.type == "operator_tone" else "default"
 
     def _playback(self, silence_ms: int, notes: list[str]) -> Playback | None:
         wanted = self.start_call_playback
@@ -165,18 +186,18 @@ class ConnectAnswer(Answer):
         return Playback(wanted.playback_to, (spoken(wanted.value, silence_ms),))
 
 
-def parse_numbers(body: str) -> tuple[str, ...]:
-    """Return the destinations of a ``text/plain`` list, separated by commas.
+def parse_numbers(body: str) -> tuple[tuple[str, ...], list[str]]:
+    """Return the destinations of a ``text/plain`` list, separated by commas, and notes.
 
     Raises:
-        AnswerError: An entry is none.
+        AnswerError: There are entries, and none is a destination.
     """
     destinations, strange = _usable(
         [entry.strip() for entry in body.split(",") if entry.strip()]
     )
-    if strange:
+    if strange and not destinations:
         raise AnswerError(strange[0])
-    return destinations
+    return destinations, strange
 
 
 def _usable(wanted: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:

@@ -10,12 +10,12 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import quote_plus, unquote_plus, urlencode, urlsplit, urlunsplit
 
 from emulator.flow.context import CallContext, CallState, Conversation, StreamRecord
 from emulator.flow.ports import LegOutcome, StreamResult
 from emulator.ids import IST
-from emulator.text import mask_query
+from emulator.text import mask_query, mask_text
 
 Pair = tuple[str, str]
 
@@ -69,9 +69,23 @@ def mask_userinfo(url: str) -> str:
 def mask_secrets(url: str) -> str:
     """Return ``url`` with ``***`` for credentials and for secrets in its query.
 
-    A URL in the query, percent-encoded, is masked as well.
+    A URL or JSON in the query, percent-encoded, is masked as well.
     """
-    return mask_query(mask_userinfo(url))
+    head, mark, query = mask_userinfo(url).partition("?")
+    plain = unquote_plus(query)
+    if mask_text(plain) != plain:
+        query = "&".join(map(_mask_pair, query.split("&")))
+    return mask_query(head + mark + query)
+
+
+def _mask_pair(pair: str) -> str:
+    """Return a pair of a query without the secrets that its value quotes."""
+    name, mark, value = pair.partition("=")
+    if "%" not in value:
+        return pair
+    plain = unquote_plus(value)
+    masked = mask_text(plain)
+    return pair if masked == plain else f"{name}{mark}{quote_plus(masked, safe='*')}"
 
 
 def _call(call: CallState, now: datetime) -> Iterator[tuple[str, str | None]]:

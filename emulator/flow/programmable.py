@@ -9,9 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from emulator.documents import complaints_of
 from emulator.flow.applet import carry_out
@@ -30,10 +38,18 @@ class Answer(BaseModel):
     """A JSON answer; what it does not know is ignored, as the platform does.
 
     Two things are mended before it is checked: ``null`` is a field left out, and what
-    no timeline, SIP header or query can carry is replaced in every text.
+    no timeline, SIP header or query can carry is replaced in every text. A field that
+    may be left out and cannot be used is left out, with a note.
+
+    Attributes:
+        ESSENTIAL: Fields with a default without which the answer makes no sense.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", defer_build=True, coerce_numbers_to_str=True
+    )
+
+    ESSENTIAL: ClassVar[frozenset[str]] = frozenset()
 
     @model_validator(mode="before")
     @classmethod
@@ -41,6 +57,23 @@ class Answer(BaseModel):
         if not isinstance(data, dict):
             return data
         return {name: _fit(value) for name, value in data.items() if value is not None}
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _spare(
+        cls, value: object, check: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> object:
+        """Leave out what cannot be used; the context takes the note."""
+        try:
+            return check(value)
+        except ValidationError as error:
+            name = info.field_name or ""
+            field = cls.model_fields[name]
+            if field.is_required() or name in cls.ESSENTIAL:
+                raise
+            complaint = complaints_of(cls, error, value)[0]
+            cast(list[str], info.context).append(f"{name} is left out: {complaint}")
+            return field.default
 
 
 def _fit(value: object) -> object:
@@ -68,9 +101,13 @@ def ask(
         if url is None:
             continue
         try:
-            return read_answer((yield from fetch(purpose, url, call)), model)
+            answer, notes = read_answer((yield from fetch(purpose, url, call)), model)
         except AnswerError as error:
             reasons.append(str(error))
+        else:
+            for note in notes:
+                call.note(note)
+            return answer
     raise AnswerError("; then ".join(reasons))
 
 
@@ -99,8 +136,8 @@ def check_answer(answer: FetchResult, content_type: str) -> str:
     return answer.body
 
 
-def read_answer(answer: FetchResult, model: type[M]) -> M:
-    """Return the JSON answer as ``model``.
+def read_answer(answer: FetchResult, model: type[M]) -> tuple[M, list[str]]:
+    """Return the JSON answer as ``model``, and notes on what could not be used.
 
     Raises:
         AnswerError: It is no such answer; says what is wrong first.
@@ -110,7 +147,8 @@ def read_answer(answer: FetchResult, model: type[M]) -> M:
         data = json.loads(body)
     except (ValueError, RecursionError):
         raise AnswerError("the URL gave no valid JSON") from None
+    notes: list[str] = []
     try:
-        return model.model_validate(data)
+        return model.model_validate(data, context=notes), notes
     except ValidationError as error:
         raise AnswerError(str(complaints_of(model, error, data)[0])) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,26 @@ trunks:
   - name: pbx
     sid: trmum1pbx
     whitelisted_ips: ["127.0.0.1/32"]
-    numbers: [{number: "08010000009", mode: pstn}]
+    numbers:
+      - {number: "08010000009", mode: pstn}
+      - {number: "08010000010", mode: flow}
+      - {number: "08010000011", mode: flow}
+numbers:
+  - {number: "08010000010", flow: operator_tone}
+  - {number: "08010000011", flow: default}
+"""
+FLOW = """\
+flow: MUSIC
+app_id: "APP"
+start: alice
+applets:
+  alice:
+    type: connect
+    dial: ["user:alice"]
+    max_ring_s: 4
+    music_on_hold: MUSIC
+    no_answer: bye
+  bye: {type: hangup}
 """
 
 
@@ -33,15 +53,30 @@ def registered(running: Emulator) -> bool:
     return bool(counts["registrations"])
 
 
-def test_the_caller_hears_a_phone_that_rings_until_our_cancel(
-    baresip: str, linphonec: str, tmp_path: Path
-) -> None:
-    callee, caller = tmp_path / "callee", tmp_path / "caller"
-    callee.mkdir()
-    caller.mkdir()
+@dataclass(frozen=True)
+class Heard:
+    """A call to alice, whose phone rang in vain."""
+
+    call: dict[str, Any]
+    story: list[dict[str, Any]]
+    frequency_hz: float
+    snr_db: float
+
+
+def called_in_vain(
+    baresip: str, linphonec: str, directory: Path, dialled: str
+) -> Heard:
+    """Call ``dialled``; tell which tone was heard in the end."""
+    callee, caller, flows = (directory / name for name in ("callee", "caller", "flows"))
+    for made in (callee, caller, flows):
+        made.mkdir()
+    for app, music in (("1", "operator_tone"), ("2", "default")):
+        text = FLOW.replace("MUSIC", music).replace("APP", app)
+        (flows / f"{music}.yaml").write_text(text)
     place = phone.configure(caller, user=OWN, tone_hz=440.0)
+    env = {"EXOTEL_EMULATOR_FLOW__DIRECTORY": str(flows)}
     with (
-        emulator(tmp_path, config=CONFIG) as running,
+        emulator(directory, config=CONFIG, env=env) as running,
         ThreadPoolExecutor() as pool,
     ):
         ringing = pool.submit(
@@ -54,17 +89,43 @@ def test_the_caller_hears_a_phone_that_rings_until_our_cancel(
             tone_hz=RINGING_HZ,
         )
         eventually(lambda: registered(running), "alice registers")
-        dialled = f"sip:09900000001@127.0.0.1:{running.sip_port}"
-        run(baresip, "-f", str(place), "-t", "7", "-e", f"/dial {dialled}", cwd=caller)
+        uri = f"sip:{dialled}@127.0.0.1:{running.sip_port}"
+        run(baresip, "-f", str(place), "-t", "7", "-e", f"/dial {uri}", cwd=caller)
         finished = running.finished_call()
         story = running.timeline(finished["sid"])
         ringing.result()
-    assert finished["status"] == "no-answer"
-    ours = [m["summary"] for m in of_kind(story, "sip.sent")]
-    assert any(summary.startswith("183 ") for summary in ours)
-    assert any(summary.startswith("CANCEL ") for summary in ours)
-    theirs = [m["summary"] for m in of_kind(story, "sip.received")]
-    assert any(summary.startswith("487 ") for summary in theirs)
     samples, rate_hz = phone.heard(caller)
     fit = signals.fit_tone(samples[-2 * rate_hz : -rate_hz], rate_hz, 300, 900)
-    assert fit.frequency_hz == pytest.approx(RINGING_HZ, rel=0.01)
+    return Heard(finished, story, fit.frequency_hz, fit.snr_db)
+
+
+def test_the_caller_hears_a_phone_that_rings_until_our_cancel(
+    baresip: str, linphonec: str, tmp_path: Path
+) -> None:
+    heard = called_in_vain(baresip, linphonec, tmp_path, "09900000001")
+    assert heard.call["status"] == "no-answer"
+    ours = [m["summary"] for m in of_kind(heard.story, "sip.sent")]
+    assert any(summary.startswith("183 ") for summary in ours)
+    assert any(summary.startswith("CANCEL ") for summary in ours)
+    theirs = [m["summary"] for m in of_kind(heard.story, "sip.received")]
+    assert any(summary.startswith("487 ") for summary in theirs)
+    assert heard.frequency_hz == pytest.approx(RINGING_HZ, rel=0.01)
+
+
+def test_in_a_connect_the_phone_is_heard_instead_of_the_operator_tone(
+    baresip: str, linphonec: str, tmp_path: Path
+) -> None:
+    heard = called_in_vain(baresip, linphonec, tmp_path, "08010000010")
+    assert heard.frequency_hz == pytest.approx(RINGING_HZ, rel=0.01)
+    [joined] = of_kind(heard.story, "call.bridged")
+    assert joined["early"] is True
+    [left] = [e for e in of_kind(heard.story, "applet.left") if e["type"] == "connect"]
+    assert (left["exit"], left["why"]) == ("no_answer", "no-answer")
+
+
+def test_in_a_connect_music_goes_on_over_the_phones_own_sounds(
+    baresip: str, linphonec: str, tmp_path: Path
+) -> None:
+    heard = called_in_vain(baresip, linphonec, tmp_path, "08010000011")
+    assert not of_kind(heard.story, "call.bridged")
+    assert heard.snr_db < 10 or heard.frequency_hz != pytest.approx(RINGING_HZ, rel=0.1)

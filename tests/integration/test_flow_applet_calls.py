@@ -470,15 +470,12 @@ def test_a_connect_url_names_whom_to_ring(
         (Reply(200, "application/json", "{"), "no valid JSON"),
         (Reply(200, "application/json", "[]"), "must be"),
         (Reply(200, "application/json", '{"destination": 7}'), "destination"),
-        (whom(AGENT, max_ringing_duration="soon"), "max_ringing_duration"),
-        (whom(AGENT, record="maybe"), "record"),
         (Reply(200, "application/json", " " * 10_000_000), "too long a body"),
         (Reply(drops=True), "Server disconnected"),
         (Reply(delay_s=60), "no answer within 5 s"),
     ],
     ids=[
-        "500", "302", "text", "broken", "list", "number", "word", "flag", "huge",
-        "drops", "slow",
+        "500", "302", "text", "broken", "list", "number", "huge", "drops", "slow",
     ],
 )  # fmt: skip
 def test_without_a_usable_answer_the_fallback_is_asked_and_then_nobody_is_rung(
@@ -491,6 +488,20 @@ def test_without_a_usable_answer_the_fallback_is_asked_and_then_nobody_is_rung(
     assert len(world.webhooks.asked("/else")) == 1
 
 
+def test_fields_of_wrong_types_are_left_out_and_the_rest_is_dialled(
+    world: FlowWorld,
+) -> None:
+    world.webhooks.on(
+        "/whom",
+        whom(AGENT, max_ringing_duration="soon", record="maybe", music_on_hold=7),
+    )
+    phone = world.call("connect_url")
+    assert phone.way[0] == "it after_conversation"
+    notes = " ".join(entry["text"] for entry in phone.events("note"))
+    for name in ("max_ringing_duration", "record", "music_on_hold"):
+        assert f"{name} is left out: must be" in notes
+
+
 def test_the_fallback_may_name_somebody(world: FlowWorld) -> None:
     world.webhooks.on("/whom", Reply(503))
     world.webhooks.on("/else", whom(AGENT))
@@ -501,12 +512,13 @@ def test_the_fallback_may_name_somebody(world: FlowWorld) -> None:
     ("reply", "exit_"),
     [
         (Reply(200, "text/plain", f"{BUSY}, {AGENT}\n"), "after_conversation"),
+        (Reply(200, "text/plain", f"nobody,{AGENT}"), "after_conversation"),
         (Reply(200, "text/plain", ""), "not_dialled"),
         (Reply(200, "text/plain", "nobody"), "not_dialled"),
         (Reply(200, "text/html", AGENT), "not_dialled"),
         (Reply(404, "text/plain", AGENT), "not_dialled"),
     ],
-    ids=["two", "empty", "word", "html", "404"],
+    ids=["two", "some", "empty", "word", "html", "404"],
 )
 def test_a_list_of_numbers_is_rung_in_its_order(
     world: FlowWorld, reply: Reply, exit_: str

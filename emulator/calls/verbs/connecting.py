@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, cast
 
 from emulator.calls.dialing import NotDialled, find_route
@@ -61,6 +62,8 @@ class _Connecting:
         self._verb = verb
         self._legs: list[DialledLeg] = []
         self._events = DialEvents(stage, verb)
+        self._music = Music(stage.leg, self._find_music, "ringing")
+        self._is_heard_early = False
 
     # Whom to ring.
 
@@ -75,6 +78,9 @@ class _Connecting:
                 continue
             self._legs.append(leg)
             self._events.watch(leg)
+        if len(self._legs) == 1:
+            [leg] = self._legs
+            leg.on_early_media = partial(self._hear_early, leg)
 
     def _leg_to(self, destination: str) -> DialledLeg:
         stage, verb = self._stage, self._verb
@@ -102,20 +108,20 @@ class _Connecting:
 
     async def run(self) -> DialResult:
         """Ring, and talk if somebody answers."""
-        music = Music(self._stage.leg, self._music, "ringing")
         talked = None
         try:
             if self._legs:
-                music.start()
+                self._music.start()
                 winner = await self._ring()
-                talked = await self._talk_to(winner, music) if winner else None
+                talked = await self._talk_to(winner) if winner else None
         finally:
-            music.stop()
+            self._music.stop()
+            self._part_early()
             await self._close(*self._end_of_call())
             self._events.finish()
         return self._result(talked)
 
-    async def _music(self) -> Prompt | None:
+    async def _find_music(self) -> Prompt | None:
         wanted = self._verb.music_on_hold
         if isinstance(wanted, str):
             return _MUSIC.get(wanted)
@@ -124,6 +130,23 @@ class _Connecting:
             return located.prompt
         self._note(f"no music on hold, the default instead: {located}")
         return HOLD_MUSIC
+
+    def _hear_early(self, leg: DialledLeg) -> None:
+        """Let the caller hear the sounds of the only phone that rings."""
+        wanted = self._stage.services.settings.calls.connect_early_media
+        is_music = self._verb.music_on_hold not in ("operator_tone", "none")
+        if self._is_heard_early or wanted == "never" or (is_music and wanted == "tone"):
+            return
+        self._is_heard_early = True
+        self._music.stop()
+        leg.leg.start()
+        join(self._stage.dialler, leg, early=True)
+
+    def _part_early(self) -> None:
+        """What the phone sounded like while it rang is over."""
+        if self._is_heard_early:
+            self._is_heard_early = False
+            self._stage.leg.bridge(None)
 
     async def _ring(self) -> DialledLeg | None:
         """Ring all; return who answers first. The others are given up."""
@@ -160,13 +183,14 @@ class _Connecting:
 
     # Talking.
 
-    async def _talk_to(self, callee: DialledLeg, music: Music) -> _Talked:
+    async def _talk_to(self, callee: DialledLeg) -> _Talked:
         playback = self._verb.playback
         if playback is None or playback.to == "both":
-            music.stop()
+            self._music.stop()
         if playback is not None:
+            self._part_early()
             await self._play_back(playback, callee)
-        music.stop()
+        self._music.stop()
         recording = self._record(callee)
         caller, gone = self._stage.dialler, self._stage.caller_gone
         join(caller, callee)

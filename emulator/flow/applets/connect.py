@@ -153,10 +153,16 @@ class Connect(Applet):
             return answer.plan(silence_ms)
         if self.numbers_url is not None:
             listed = yield from fetch("connect", self.numbers_url, call)
-            return self._own(parse_numbers(check_answer(listed, "text/plain")), call)
+            numbers, notes = parse_numbers(check_answer(listed, "text/plain"))
+            return self._own(numbers, call, tuple(notes))
         return self._own(tuple(self.dial or ()), call)
 
-    def _own(self, destinations: tuple[str, ...], call: CallState) -> ConnectPlan:
+    def _own(
+        self,
+        destinations: tuple[str, ...],
+        call: CallState,
+        notes: tuple[str, ...] = (),
+    ) -> ConnectPlan:
         silence_ms = call.options.silent_greeting_ms
         music, playback = self.music_on_hold, self.playback
         return ConnectPlan(
@@ -175,6 +181,7 @@ class Connect(Applet):
                 else None
             ),
             event_url=self.event_url,
+            notes=notes,
         )
 
 

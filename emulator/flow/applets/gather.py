@@ -29,6 +29,8 @@ Repeats = Annotated[int, Field(ge=0, le=MAX_REPEATS)]
 class AnsweredPrompt(Answer):
     """``{"text": …}`` or ``{"audio_url": …}``."""
 
+    ESSENTIAL: ClassVar[frozenset[str]] = frozenset({"text", "audio_url"})
+
     text: Annotated[str, Field(max_length=1000)] | None = None
     audio_url: WebUrl | None = None
 

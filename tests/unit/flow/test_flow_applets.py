@@ -126,9 +126,7 @@ def test_gather_asks_its_url() -> None:
     [
         "{}",
         '{"gather_prompt": {}}',
-        '{"gather_prompt": {"text": "x"}, "max_input_digits": 0}',
-        '{"gather_prompt": {"text": "x"}, "finish_on_key": "##"}',
-        '{"gather_prompt": {"text": "x"}, "input_timeout": "soon"}',
+        '{"gather_prompt": {"audio_url": "nonsense"}}',
     ],
 )
 def test_gather_without_a_usable_answer_drops_the_call(body: str) -> None:
@@ -137,6 +135,18 @@ def test_gather_without_a_usable_answer_drops_the_call(body: str) -> None:
     assert way(step)[0] is None
     assert isinstance(step.action, Finished)
     assert step.action.why.startswith("the call is dropped: ")
+
+
+@pytest.mark.parametrize(
+    "field",
+    ['"max_input_digits": 0', '"finish_on_key": "##"', '"input_timeout": "soon"'],
+)
+def test_gather_leaves_out_a_field_that_cannot_be_used(field: str) -> None:
+    run, step = begin(type="gather", url=URL, on_digits="a", on_nothing="b")
+    step = ask(run, step, json_(f'{{"gather_prompt": {{"text": "x"}}, {field}}}'))
+    assert step.action == Collect((Say("x"),), 255, "#", 5.0)
+    [note] = step.transitions
+    assert isinstance(note, Noted) and " is left out: " in note.text
 
 
 # --- IVR -----------------------------------------------------------------------

@@ -231,10 +231,6 @@ BAD = [
     (answer({}), "destination: required, but missing"),
     (answer({"destination": {"numbers": "x"}}), "destination.numbers: must be a list"),
     (answer({"destination": "x"}), "destination: must be a"),
-    (
-        answer({"destination": {"numbers": []}, "record": {}}),
-        "record: must be true or false",
-    ),
 ]
 
 
@@ -369,3 +365,85 @@ def test_of_several_who_rang_the_one_who_talked_is_told() -> None:
     assert isinstance(step.action, Fetch)
     told = dict(parse_qsl(urlsplit(step.action.url).query))
     assert told["DialWhomNumber"] == "0992"
+
+
+@pytest.mark.parametrize(
+    ("field", "note"),
+    [
+        ({"music_on_hold": "tone"}, "music_on_hold is left out: must be a mapping"),
+        ({"music_on_hold": {"value": "http://h/a.wav"}}, "music_on_hold is left out: "),
+        (
+            {"music_on_hold": {"type": "audio_url", "value": "no URL"}},
+            "value is left out",
+        ),
+        ({"music_on_hold": {"type": "x"}}, "music_on_hold 'x' without value: default"),
+        ({"record": {}}, "record is left out: must be true or false"),
+        ({"recording_channels": "both"}, "recording_channels is left out: 'both' is"),
+        ({"max_ringing_duration": 0}, "max_ringing_duration is left out: must be"),
+        ({"max_ringing_duration": "x"}, "max_ringing_duration is left out: must be"),
+        ({"max_conversation_duration": [1]}, "max_conversation_duration is left out: "),
+        (
+            {"start_call_playback": {"type": "x"}},
+            "start_call_playback is left out: type",
+        ),
+        (
+            {"parallel_ringing": "yes"},
+            "parallel_ringing is left out: must be a mapping",
+        ),
+        (
+            {"parallel_ringing": {"max_parallel_attempts": "x"}},
+            "max_parallel_attempts is left out: must be",
+        ),
+        (
+            {"dial_passthru_event_url": "ftp://h/"},
+            "dial_passthru_event_url is left out",
+        ),
+        ({"custom_params": {"a": "b"}}, "custom_params is left out: must be text"),
+        ({"outgoing_phone_number": ["1"]}, "outgoing_phone_number is left out: must"),
+        (
+            {"fetch_after_attempt": "perhaps"},
+            "fetch_after_attempt is left out: must be",
+        ),
+        (
+            {"destination": {"numbers": ["0991"], "trunk": {"sid": "x"}}},
+            "trunk is left out: must be text",
+        ),
+        (
+            {"destination": {"numbers": ["0991", {"number": "0992"}]}},
+            """'{"number": "0992"}' is nobody who can be rung""",
+        ),
+        (
+            {"destination": [{"contact_uri": "0991"}, {"uri": "0992"}]},
+            """'{"uri": "0992"}' is nobody who can be rung""",
+        ),
+    ],
+    ids=str,
+)
+def test_a_field_that_cannot_be_used_is_left_out_with_a_note(
+    field: Mapping[str, Any], note: str
+) -> None:
+    dial, notes = dialled(field)
+    assert dial == Dial(("0991",), ring_s=45.0)
+    assert notes[0].startswith(note)
+
+
+def test_a_playback_to_nobody_known_is_for_both() -> None:
+    playback = {"type": "text", "value": "Hello.", "playback_to": "all"}
+    dial, notes = dialled({"start_call_playback": playback})
+    assert dial.playback == Playback("both", (Say("Hello."),))
+    assert notes[0].startswith("playback_to is left out: ")
+
+
+def test_numbers_may_be_json_numbers_and_contacts_bare_texts() -> None:
+    dial, notes = dialled({"outgoing_phone_number": 918010000001})
+    assert (dial.caller_id, notes) == ("918010000001", [])
+    for destination in ({"numbers": [919900000001]}, ["919900000001"]):
+        dial, notes = dialled({"destination": destination})
+        assert (dial.destinations, notes) == (("919900000001",), [])
+
+
+def test_notes_of_an_answer_that_is_not_used_are_dropped() -> None:
+    run, step = begin(url=URL, fallback_url=f"{URL}/second")
+    step = ask(run, step, answer({"destination": 1, "record": {}}))
+    step = ask(run, step, answer({"destination": {"numbers": [ALICE]}}))
+    assert isinstance(step.action, Dial) and not step.transitions
