@@ -16,6 +16,7 @@ import pybase64
 
 from emulator.stream.interface import SAMPLE_BYTES, StreamRequest
 from emulator.stream.rules import Example
+from emulator.stream.usual_media import UsualMedia
 from emulator.stream_options import StreamOptions
 
 # The manual's limits for one media message (streaming spec §2.5).
@@ -29,6 +30,8 @@ _KNOWN_KEYS = frozenset(
 )
 _KNOWN_MEDIA_KEYS = frozenset({"payload", "chunk", "timestamp", "sequenceNumber"})
 _PAYLOAD_KEY = b'"payload"'
+# A payload of nobody: no base64 has these characters.
+_NO_PAYLOAD = "****"
 _NUMBER_KEYS = ("sequence_number", "sequenceNumber", "chunk", "timestamp")
 
 
@@ -56,42 +59,12 @@ BotMessage: TypeAlias = bytes | BotMark | BotClear | BotStop | None
 Note: TypeAlias = Callable[[str, Example], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _UsualMedia:
-    """What a bot's media messages look like, all but the audio itself.
-
-    A bot repeats one text around payloads of one length. Where that text is the same
-    and the payload decodes to the same length, all else has been checked already: no
-    character of the payload can be anything but base64, since any other would leave
-    fewer bytes.
-
-    Attributes:
-        rules: Broken by the size alone.
-    """
-
-    head: bytes
-    tail: bytes
-    text_bytes: int
-    audio_bytes: int
-    rules: tuple[str, ...]
-
-    def read(self, text: bytes) -> bytes | None:
-        """Return the audio of a message of ``text_bytes`` that is like this one."""
-        if not (text.startswith(self.head) and text.endswith(self.tail)):
-            return None
-        try:
-            audio = pybase64.b64decode(text[len(self.head) : -len(self.tail)])
-        except ValueError:
-            return None
-        is_sound = len(audio) == self.audio_bytes and not audio.startswith(b"RIFF")
-        return audio if is_sound else None
-
-
 class BotMessageReader:
     """Reads the messages of one bot, and keeps the half sample between two.
 
-    ``note(rule, example)`` is called for every deviation, as often as it occurs;
-    ``note_again(rule)`` is the short way for one that was noted before.
+    ``note(rule, example)`` is called for every deviation, as often as it occurs.
+    ``usual`` learns what media needs no reading; whoever asks it first, and comes here
+    with the rest, gets the same audio and the same counts of broken rules.
     """
 
     def __init__(
@@ -99,36 +72,26 @@ class BotMessageReader:
         request: StreamRequest,
         options: StreamOptions,
         note: Note,
-        note_again: Callable[[str], None],
+        usual: UsualMedia,
     ) -> None:
         self._sid = request.stream_sid
         self._two_way = request.two_way
         self._pcm = SAMPLE_BYTES[request.codec] == 2
         self._options = options
         self._note = note
-        self._note_again = note_again
+        self._usual = usual
         self._half_sample = b""
-        self._usual: _UsualMedia | None = None
 
     def read(self, text: bytes) -> BotMessage:
         """Return what ``text`` asks for: audio in whole samples, an order, or None."""
-        usual = self._usual
-        if usual is not None and len(text) == usual.text_bytes:
-            audio = usual.read(text)
-            if audio is not None and not self._half_sample:
-                for rule in usual.rules:
-                    self._note_again(rule)
-                return audio
-        return self._read_unusual(text)
-
-    def _read_unusual(self, text: bytes) -> BotMessage:
         message = self._parse(text)
         if message is None:
             return None
         payload = self._documented_payload(message)
         if payload is not None:
+            carried = self._half_sample
             audio = self._read_payload(payload, text)
-            self._learn(text, payload, audio)
+            self._learn(text, payload, None if carried else audio)
             return audio
         event = self._get(message, "event")
         read_body = _BODY_READERS.get(event) if isinstance(event, str) else None
@@ -155,10 +118,7 @@ class BotMessageReader:
         return None
 
     def _documented_payload(self, message: Mapping[str, Any]) -> str | None:
-        """Return the payload of media that is exactly as documented.
-
-        Nearly every message is, 50 a second and call: a short way past the checks.
-        """
+        """Return the payload of media that is exactly as documented."""
         if len(message) != 3 or message.get("stream_sid") != self._sid:
             return None
         body = message.get("media")
@@ -278,20 +238,28 @@ class BotMessageReader:
         return tuple(rule for rule, is_broken in broken.items() if is_broken)
 
     def _learn(self, text: bytes, payload: str, audio: bytes | None) -> None:
-        """Remember what a documented message looks like whose audio is played."""
-        self._usual = None
-        if audio is None or not payload.isascii() or self._half_sample:
+        """Remember what a documented message looks like whose audio was all it had."""
+        self._usual.forget()
+        if audio is None or self._half_sample or not payload.isascii():
             return
-        raw, size = payload.encode(), len(audio)
-        # The last payload is the one that counts, if there are several.
-        at = text.rfind(_PAYLOAD_KEY) + len(_PAYLOAD_KEY)
-        at = text.find(b'"', at) + 1
-        head, tail = text[:at], text[at + len(raw) :]
-        is_there = text[at : at + len(raw)] == raw and tail.startswith(b'"')
-        # Any other length is another form of base64, or half a sample was kept.
-        if is_there and len(raw) == -(-size // 3) * 4:
-            rules = self._rules_of_size(size)
-            self._usual = _UsualMedia(head, tail, len(text), size, rules)
+        at = text.find(b'"', text.rfind(_PAYLOAD_KEY) + len(_PAYLOAD_KEY)) + 1
+        end = at + len(payload)
+        head, tail, size = text[:at], text[end:], len(audio)
+        # Any other length is another form of base64.
+        is_whole = len(payload) == -(-size // 3) * 4
+        if is_whole and text[at:end] == payload.encode() and self._wraps(head, tail):
+            self._usual.learn(head, tail, len(text), size, self._rules_of_size(size))
+
+    def _wraps(self, head: bytes, tail: bytes) -> bool:
+        """Whether what stands between them is the payload: found by trying another.
+
+        A key that comes twice, or a name in a value, can look like the payload.
+        """
+        try:
+            message = orjson.loads(head + _NO_PAYLOAD.encode() + tail)
+        except orjson.JSONDecodeError:
+            return False
+        return self._documented_payload(message) == _NO_PAYLOAD
 
     def _whole_samples(self, audio: bytes) -> bytes:
         if not self._pcm:
@@ -301,6 +269,8 @@ class BotMessageReader:
             self._half_sample = b""
         if len(audio) % 2:
             self._note("media.odd", len(audio))
+            # It goes before whatever is next, however usual.
+            self._usual.forget()
             self._half_sample = audio[-1:]
             audio = audio[:-1]
         return audio

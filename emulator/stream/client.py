@@ -31,7 +31,6 @@ from emulator.stream.protocol import (
     ClearAudio,
     Effect,
     EndByBot,
-    Phase,
     QueueMark,
     Report,
     Send,
@@ -70,6 +69,12 @@ class _Ending:
 class StreamClient:
     """One stream to one bot. Every method is cheap, synchronous and never raises."""
 
+    __slots__ = (
+        "_backlog", "_chunks", "_clock", "_dialled_at_s", "_ended_at_s", "_ending",
+        "_has_heard_bot", "_ids", "_link", "_opened_at_s", "_options", "_protocol",
+        "_request", "_sink", "_state", "_task", "_timers", "_url", "_url_error",
+    )  # fmt: skip
+
     def __init__(
         self,
         request: StreamRequest,
@@ -85,11 +90,14 @@ class StreamClient:
         self._ids = ids
         self._state = _State.IDLE
         self._url, self._protocol, self._url_error = _prepare(request, options)
+        self._chunks = self._protocol.chunks
+        self._protocol.usual.hear = sink.bot_audio
         self._link: Link | None = None
         if self._url is not None:
             self._link = make_link(
-                self._url, options, self, request.faults, clock, self._happened
-            )
+                self._url, options, self, request.faults, clock, self._happened,
+                self._protocol.usual,
+            )  # fmt: skip
         self._task: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._backlog: deque[bytes] = deque()
@@ -121,17 +129,15 @@ class StreamClient:
 
     def send_audio(self, audio: bytes) -> None:
         """Send one chunk; dropped when the stream is not open."""
-        link, protocol = self._link, self._protocol
-        if link is None or protocol.phase is not Phase.TALKING:
+        link, chunks = self._link, self._chunks
+        if link is None or not chunks.is_open:
             return
         if self._backlog or not link.is_writable:
             self._queue_audio(audio)
             return
-        link.send(protocol.media(audio))
-        if protocol.counters.media_to_bot == 1:
-            self._happened("stream.media_to_bot", {"audio_bytes": len(audio)})
-        if protocol.has_late_echoes:
-            self._perform(protocol.echo_late_marks())
+        link.send(chunks.write(audio))
+        if chunks.is_followed:
+            self._perform(self._protocol.after_chunk(len(audio)))
 
     def send_digit(self, digit: str, duration_ms: int) -> None:
         """Tell the bot of a key that was pressed and released."""
@@ -236,10 +242,10 @@ class StreamClient:
 
     def may_write_again(self) -> None:
         """Send what had to wait."""
-        link, protocol = self._link, self._protocol
+        link, chunks = self._link, self._chunks
         assert link is not None
-        while self._backlog and link.is_writable and protocol.phase is Phase.TALKING:
-            link.send(protocol.media(self._backlog.popleft()))
+        while self._backlog and link.is_writable and chunks.is_open:
+            link.send(chunks.write(self._backlog.popleft()))
 
     def bot_floods(self) -> None:
         """Say so, once."""

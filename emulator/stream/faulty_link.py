@@ -28,13 +28,10 @@ from emulator.stream.damage import (
     ActionCount,
     MessageDamage,
 )
-from emulator.stream.link import (
-    WRITE_HIGH_WATER_BYTES,
-    BotLink,
-    LinkEnd,
-    LinkOwner,
-)
+from emulator.stream.link import WRITE_HIGH_WATER_BYTES, BotLink
+from emulator.stream.link_owner import LinkEnd, LinkOwner
 from emulator.stream.url import BotUrl
+from emulator.stream.usual_media import UsualMedia
 from emulator.stream_options import StreamOptions
 
 # What a fault did, for the timeline.
@@ -68,10 +65,14 @@ def make_link(
     faults: Sequence[Fault],
     clock: Clock,
     tell: Tell,
+    usual: UsualMedia,
 ) -> Link:
-    """Return a link to the bot, with the stream's faults on it."""
+    """Return a link to the bot, with the stream's faults on it.
+
+    ``usual`` gets what it knows at once, where no fault is to come between.
+    """
     if not faults:
-        return BotLink(url, options, owner)
+        return BotLink(url, options, owner, usual)
     return FaultyLink(url, options, owner, faults, clock, tell)
 
 

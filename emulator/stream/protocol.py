@@ -2,7 +2,8 @@
 
     connected, start, (media | dtmf | mark)*, stop          (streaming spec §2.0)
 
-Input in, frozen effects out; only ``media`` and received audio travel as bytes. A call
+Input in, frozen effects out; only audio takes short ways of its own (``chunks``,
+``usual_media``), which the conversation opens and closes. A call
 that is illegal in the current phase does nothing: callers of the media plane cannot
 know that the bot has just gone.
 """
@@ -15,8 +16,6 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
-import pybase64
-
 from emulator.events import JsonValue
 from emulator.stream.bot_messages import (
     BotClear,
@@ -24,9 +23,11 @@ from emulator.stream.bot_messages import (
     BotMessageReader,
     BotStop,
 )
+from emulator.stream.chunks import ChunkWriter
 from emulator.stream.interface import SAMPLE_BYTES, StreamRequest
 from emulator.stream.messages import CONNECTED, MessageWriter, start_body
 from emulator.stream.rules import Example, RuleLedger, format_example
+from emulator.stream.usual_media import UsualMedia
 from emulator.stream_options import StreamOptions
 
 # A bot that answers each echo with a mark would loop at the speed of the socket; so
@@ -73,7 +74,6 @@ class EndByBot:
 
 Effect: TypeAlias = Send | Report | QueueMark | ClearAudio | EndByBot
 _NOTHING: tuple[Effect, ...] = ()
-_base64 = pybase64.b64encode
 
 
 class Phase(Enum):
@@ -86,11 +86,8 @@ class Phase(Enum):
 
 @dataclass(slots=True)
 class Counters:
-    """What went each way; the stream's part of ``StreamOutcome.stats``."""
+    """What went each way beside our chunks; a part of ``StreamOutcome.stats``."""
 
-    media_to_bot: int = 0
-    audio_to_bot_ms: int = 0
-    audio_to_bot_dropped_ms: int = 0
     media_from_bot: int = 0
     audio_from_bot_bytes: int = 0
     marks_received: int = 0
@@ -101,7 +98,13 @@ class Counters:
 
 
 class StreamProtocol:
-    """One conversation with one bot."""
+    """One conversation with one bot.
+
+    Attributes:
+        chunks: Writes our media, while the conversation takes some.
+        usual: Takes the bot's media that needs no reading; it is known only while the
+            conversation takes media, and counts for it.
+    """
 
     def __init__(
         self,
@@ -118,20 +121,20 @@ class StreamProtocol:
         self.chunk_bytes = self._bytes_per_s * options.media_chunk_ms // 1000
         self._writer = MessageWriter(request.stream_sid, options)
         self._ledger = RuleLedger()
-        self._reader = BotMessageReader(
-            request, options, self.note, self._ledger.record_again
-        )
+        self.usual = UsualMedia(self._count_usual)
+        self._reader = BotMessageReader(request, options, self.note, self.usual)
         self.counters = Counters()
         self.phase = Phase.BEFORE
-        self._sequence_number = 0
-        self._chunk = 0
-        # The per-packet path fills in the template of a media message itself.
-        self._media = self._writer.media_template
-        self._chunk_ms = options.media_chunk_ms
-        self._first_timestamp_ms = options.timestamp_origin
+        self.chunks = ChunkWriter(
+            self._writer.media_template,
+            options.media_chunk_ms,
+            options.timestamp_origin,
+        )
         self._outstanding: dict[str, int] = {}
         self._outstanding_bytes = 0
+        # Echoes that may still leave before the next chunk, and the chunks before it.
         self._echoes_left = MARK_ECHOES_PER_CHUNK
+        self._echoes_after = 0
         self._late_echoes: deque[tuple[str, int]] = deque()
         self._effects: list[Effect] = []
         self._reports_left = MAX_REPORTED_MESSAGES
@@ -140,28 +143,16 @@ class StreamProtocol:
 
     def open(self) -> Sequence[Effect]:
         """The socket is open: say ``connected`` and ``start``."""
-        self.phase = Phase.TALKING
+        self._enter(Phase.TALKING)
         self._send("connected", CONNECTED, {})
         number = self._next_number()
         start = self._writer.start(number, self._body)
         self._send("start", start, {"sequence_number": number, "start": self._body})
         return self._take_effects()
 
-    def media(self, audio: bytes) -> bytes:
-        """Return the media message for one chunk of the stream's codec and rate."""
-        chunk, chunk_ms, counters = self._chunk, self._chunk_ms, self.counters
-        timestamp_ms = self._first_timestamp_ms + chunk * chunk_ms
-        self._chunk = chunk = chunk + 1
-        self._sequence_number = number = self._sequence_number + 1
-        self._echoes_left = MARK_ECHOES_PER_CHUNK
-        counters.media_to_bot += 1
-        counters.audio_to_bot_ms += chunk_ms
-        return self._media % (number, chunk, timestamp_ms, _base64(audio))
-
     def skip_media(self) -> None:
         """One chunk was dropped on its way: a gap in chunk and timestamp tells."""
-        self._chunk += 1
-        self.counters.audio_to_bot_dropped_ms += self._options.media_chunk_ms
+        self.chunks.skip()
         self.note("bot.slow_reader", f"{self._options.media_chunk_ms} ms")
 
     def digit(self, digit: str, duration_ms: int) -> Sequence[Effect]:
@@ -180,31 +171,35 @@ class StreamProtocol:
         if self.phase is not Phase.TALKING:
             return _NOTHING
         cost = self._strike_off(name)
-        if self._echoes_left > 0 and not self._late_echoes:
+        if self._may_echo() and not self._late_echoes:
             self._echo(name, cost)
         else:
             self._late_echoes.append((name, cost))
+            self.chunks.is_followed = True
             self.note("mark.storm", name)
         return self._take_effects()
 
-    @property
-    def has_late_echoes(self) -> bool:
-        """Whether ``echo_late_marks`` has something to do after a chunk."""
-        return bool(self._late_echoes)
+    def after_chunk(self, audio_bytes: int) -> Sequence[Effect]:
+        """Do what ``chunks.is_followed`` asks for, after a chunk of ``audio_bytes``.
 
-    def echo_late_marks(self) -> Sequence[Effect]:
-        """Echo the marks that had to wait for a chunk, as many as one allows."""
+        The first is reported; marks that had to wait are echoed, as many as one chunk
+        allows.
+        """
         if self.phase is not Phase.TALKING:
             return _NOTHING
-        while self._late_echoes and self._echoes_left > 0:
+        if self.chunks.sent == 1:
+            data: dict[str, JsonValue] = {"audio_bytes": audio_bytes}
+            self._effects.append(Report("stream.media_to_bot", data))
+        while self._late_echoes and self._may_echo():
             self._echo(*self._late_echoes.popleft())
+        self.chunks.is_followed = bool(self._late_echoes)
         return self._take_effects()
 
     def stop(self, reason: str) -> Sequence[Effect]:
         """Say ``stop``; nothing follows it."""
         if self.phase is not Phase.TALKING:
             return _NOTHING
-        self.phase = Phase.STOPPED
+        self._enter(Phase.STOPPED)
         request, number = self._request, self._next_number()
         text = self._writer.stop(number, request.call_sid, request.account_sid, reason)
         self._reports_left += 1
@@ -213,7 +208,7 @@ class StreamProtocol:
 
     def bot_gone(self) -> None:
         """The socket is gone or going: nothing is sent or taken any more."""
-        self.phase = Phase.STOPPED
+        self._enter(Phase.STOPPED)
 
     # -- from the bot
 
@@ -225,10 +220,10 @@ class StreamProtocol:
         if self.phase is not Phase.TALKING:
             return b"", _NOTHING
         message = self._reader.read(text)
-        if type(message) is bytes:  # Nearly all of them.
-            self._count_audio(message)
-            return message, self._take_effects() if self._effects else _NOTHING
+        audio = b""
         match message:
+            case bytes(audio):
+                self._count_audio(audio)
             case BotMark(name):
                 self._receive_mark(name)
             case BotClear():
@@ -237,7 +232,7 @@ class StreamProtocol:
                 self._receive_stop(reason)
             case _:
                 pass  # Nothing to do; what there was to say of it is noted.
-        return b"", self._take_effects() if self._effects else _NOTHING
+        return audio, self._take_effects()
 
     def receive_binary(self, head: bytes) -> Sequence[Effect]:
         """Take one binary message: ignored, with a note."""
@@ -251,6 +246,15 @@ class StreamProtocol:
             self._effects.append(Report("stream.media_from_bot", data))
         counters.media_from_bot += 1
         counters.audio_from_bot_bytes += len(audio)
+
+    def _count_usual(
+        self, messages: int, audio_bytes: int, rules: tuple[str, ...]
+    ) -> None:
+        """Count messages that ``usual`` took, alike in size and in what they broke."""
+        self.counters.media_from_bot += messages
+        self.counters.audio_from_bot_bytes += messages * audio_bytes
+        for rule in rules:
+            self._ledger.record_again(rule, messages)
 
     def _receive_mark(self, name: str) -> None:
         self.counters.marks_received += 1
@@ -282,7 +286,7 @@ class StreamProtocol:
             self.note("stop.ignored", reason)
             return
         self.note("stop.ended", reason)
-        self.phase = Phase.STOPPED
+        self._enter(Phase.STOPPED)
         self._effects.append(EndByBot())
 
     # -- counting and telling
@@ -303,11 +307,12 @@ class StreamProtocol:
 
     def stats(self) -> dict[str, JsonValue]:
         """Return the counters and how often each rule was broken."""
-        counted = self.counters
+        self.usual.settle()
+        counted, chunks = self.counters, self.chunks
         return {
-            "media_to_bot": counted.media_to_bot,
-            "audio_to_bot_ms": counted.audio_to_bot_ms,
-            "audio_to_bot_dropped_ms": counted.audio_to_bot_dropped_ms,
+            "media_to_bot": chunks.sent,
+            "audio_to_bot_ms": chunks.sent_ms,
+            "audio_to_bot_dropped_ms": chunks.skipped_ms,
             "media_from_bot": counted.media_from_bot,
             "audio_from_bot_ms": self.audio_ms(counted.audio_from_bot_bytes),
             "marks_received": counted.marks_received,
@@ -317,6 +322,18 @@ class StreamProtocol:
             "messages_not_reported": counted.unreported,
             "notes": self._ledger.counts(),
         }
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self.chunks.is_open = phase is Phase.TALKING
+        self.usual.forget()
+
+    def _may_echo(self) -> bool:
+        """Whether one more echo may leave before the next chunk."""
+        if self._echoes_after != self.chunks.sent:
+            self._echoes_after = self.chunks.sent
+            self._echoes_left = MARK_ECHOES_PER_CHUNK
+        return self._echoes_left > 0
 
     def _echo(self, name: str, cost: int) -> None:
         self._outstanding_bytes -= cost
@@ -333,8 +350,7 @@ class StreamProtocol:
         return len(name) + MARK_OVERHEAD_BYTES if count else 0
 
     def _next_number(self) -> int:
-        self._sequence_number += 1
-        return self._sequence_number
+        return self.chunks.next_number()
 
     def _send(self, event: str, text: bytes, data: Mapping[str, JsonValue]) -> None:
         self._effects.append(Send(text))

@@ -197,9 +197,9 @@ class RuleLedger:
             "example": format_example(example),
         }
 
-    def record_again(self, rule: str) -> None:
-        """Count one more break of a rule that was recorded before."""
-        self._counts[rule] += 1
+    def record_again(self, rule: str, times: int) -> None:
+        """Count further breaks of a rule that was recorded before."""
+        self._counts[rule] += times
 
     def counts(self) -> dict[str, JsonValue]:
         """Return how often each rule was broken, by rule."""

@@ -148,7 +148,7 @@ class TellingBot(FakeBot):
         self.last = b""
 
     def send_audio(self, audio: bytes) -> None:
-        self.last = self._protocol.media(audio)
+        self.last = self._protocol.chunks.write(audio)
 
 
 class HourRig(Rig):

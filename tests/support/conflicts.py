@@ -51,7 +51,7 @@ def start(**knobs: Any) -> dict[str, Any]:
 
 def media(**knobs: Any) -> dict[str, Any]:
     machine = talking(**knobs)
-    found: dict[str, Any] = json.loads(machine.media(bytes(machine.chunk_bytes)))
+    found: dict[str, Any] = json.loads(machine.chunks.write(bytes(machine.chunk_bytes)))
     return found
 
 

@@ -19,13 +19,14 @@ from emulator.stream.bot_messages import (
 )
 from emulator.stream.interface import StreamRequest
 from emulator.stream.rules import RULES, Example
+from emulator.stream.usual_media import UsualMedia
 from emulator.stream_options import profile_options
 
 SID = "5" * 32
 
 
 class Bot:
-    """A reader, and the rules that were broken on the way."""
+    """A reader behind its short way, and the rules that were broken on the way."""
 
     def __init__(self, codec: str = "pcm_s16le", two_way: bool = True, **knobs: Any):
         request = StreamRequest(
@@ -33,18 +34,29 @@ class Bot:
         )
         self.rules: list[str] = []
         options = profile_options("observed", **knobs)
-        self.reader = BotMessageReader(request, options, self.note, self.note_again)
+        self.usual = UsualMedia(self.settle)
+        self.usual.hear = self.hear
+        self.heard = b""
+        self.reader = BotMessageReader(request, options, self.note, self.usual)
 
     def note(self, rule: str, example: Example) -> None:
         assert rule in RULES
         self.rules.append(rule)
 
-    def note_again(self, rule: str) -> None:
-        assert rule in self.rules
-        self.rules.append(rule)
+    def settle(self, messages: int, audio_bytes: int, rules: tuple[str, ...]) -> None:
+        assert messages == 1
+        assert audio_bytes == len(self.heard)
+        assert set(rules) <= set(self.rules)
+        self.rules += rules
+
+    def hear(self, audio: bytes) -> None:
+        self.heard = audio
 
     def says(self, message: object) -> BotMessage:
         text = message if isinstance(message, bytes) else json.dumps(message).encode()
+        if len(text) == self.usual.text_bytes and self.usual.take(text):
+            self.usual.settle()
+            return self.heard
         return self.reader.read(text)
 
     def plays(self, audio: bytes, **changes: Any) -> BotMessage:
@@ -284,6 +296,14 @@ def test_a_wav_header_is_played_with_a_note() -> None:
     assert bot.rules == ["media.wav_header"]
 
 
+def test_a_wav_header_is_noted_also_behind_usual_media() -> None:
+    bot = Bot()
+    bot.plays(bytes(3200))
+    bot.plays(bytes(3200))
+    bot.plays(b"RIFF\x00\x00\x00\x00WAVEfmt " + bytes(3184))
+    assert bot.rules == ["media.wav_header"]
+
+
 # -- marks
 
 
@@ -371,7 +391,7 @@ def test_a_message_is_read_alike_whatever_came_before(
     quick = Bot(min_chunk_policy=policy)
     slow = Bot(min_chunk_policy=policy)
     for text in texts:
-        slow.reader._usual = None
+        slow.usual.forget()
         assert quick.says(text) == slow.says(text)
         assert quick.rules == slow.rules
 
@@ -379,11 +399,36 @@ def test_a_message_is_read_alike_whatever_came_before(
 def test_the_short_way_is_taken() -> None:
     bot = Bot()
     assert bot.plays(AUDIO) == AUDIO
-    usual = bot.reader._usual
-    assert usual is not None and usual.rules == ()
     bot.says(b'{"event":"clear","stream_sid":"%b"}' % SID.encode())
-    assert bot.plays(AUDIO[::-1]) == AUDIO[::-1]
-    assert bot.reader._usual is usual
+    assert bot.usual.take(json.dumps(media(AUDIO[::-1])).encode())
+    assert bot.heard == AUDIO[::-1]
+
+
+@pytest.mark.parametrize(
+    "decoy",
+    [
+        b'"event":["\\"payload","AAAA"],',
+        b'"event":"\\"payload\\"",',
+        b'"event":{"payload":"AAAA"},',
+        b'"media":{"payload":"AAAA"},',
+    ],
+)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_looks_like_the_payload_is_not_taken_for_it(
+    decoy: bytes, is_first: bool
+) -> None:
+    """Keys may come twice; the last one counts, wherever the other stands."""
+    sid = b'"stream_sid":"%b",' % SID.encode()
+    says, ends = b'"media":{"payload":"AAAA"},', b'"event":"media"}'
+    parts = (decoy, says) if is_first else (says, decoy)
+    text = b"{" + sid + b"".join(parts) + ends
+    for at in range(len(text)):
+        if text[at : at + 4] == b"AAAA":
+            quick, slow = Bot("mulaw"), Bot("mulaw")
+            other = text[:at] + b"BBBB" + text[at + 4 :]
+            assert quick.says(text) == slow.says(text)
+            slow.usual.forget()
+            assert quick.says(other) == slow.says(other)
 
 
 def test_a_mark_whose_name_is_a_number_is_dropped_where_numbers_are() -> None:

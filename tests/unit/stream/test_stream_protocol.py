@@ -81,9 +81,9 @@ def test_start_is_reported_with_its_whole_body() -> None:
 
 def test_sequence_numbers_count_all_and_chunks_only_media() -> None:
     machine = talking()
-    first = json.loads(machine.media(bytes(320)))
+    first = json.loads(machine.chunks.write(bytes(320)))
     (dtmf,) = sent(machine.digit("5", 100))
-    second = json.loads(machine.media(bytes(320)))
+    second = json.loads(machine.chunks.write(bytes(320)))
     (stop,) = sent(machine.stop("stopped"))
     assert (first["sequence_number"], first["media"]["chunk"]) == ("2", "1")
     assert dtmf["sequence_number"] == "3"
@@ -93,13 +93,17 @@ def test_sequence_numbers_count_all_and_chunks_only_media() -> None:
 
 def test_timestamps_are_the_media_time_of_the_chunk() -> None:
     machine = talking()
-    stamps = [json.loads(machine.media(b""))["media"]["timestamp"] for _ in range(3)]
+    stamps = [
+        json.loads(machine.chunks.write(b""))["media"]["timestamp"] for _ in range(3)
+    ]
     assert stamps == ["0", "20", "40"]
 
 
 def test_timestamps_may_begin_elsewhere_and_step_by_the_chunk() -> None:
     machine = talking(media_chunk_ms=100, timestamp_origin=20)
-    stamps = [json.loads(machine.media(b""))["media"]["timestamp"] for _ in range(3)]
+    stamps = [
+        json.loads(machine.chunks.write(b""))["media"]["timestamp"] for _ in range(3)
+    ]
     assert stamps == ["20", "120", "220"]
 
 
@@ -115,9 +119,9 @@ def test_chunks_have_the_documented_sizes() -> None:
 
 def test_a_dropped_chunk_leaves_a_gap_in_chunk_and_timestamp_only() -> None:
     machine = talking()
-    machine.media(bytes(320))
+    machine.chunks.write(bytes(320))
     machine.skip_media()
-    third = json.loads(machine.media(bytes(320)))
+    third = json.loads(machine.chunks.write(bytes(320)))
     assert third["sequence_number"] == "3"
     assert third["media"]["chunk"] == "3"
     assert third["media"]["timestamp"] == "40"
@@ -183,9 +187,9 @@ def test_an_echo_loop_is_spread_over_the_chunks_and_loses_nothing() -> None:
         effects = list(machine.mark_played(str(number)))
         echoed += [m["mark"]["name"] for m in sent(effects)]
     assert len(echoed) == MARK_ECHOES_PER_CHUNK
-    while machine.has_late_echoes:
-        machine.media(bytes(320))
-        late = [m["mark"]["name"] for m in sent(machine.echo_late_marks())]
+    while machine.chunks.is_followed:
+        machine.chunks.write(bytes(320))
+        late = [m["mark"]["name"] for m in sent(machine.after_chunk(320))]
         assert len(late) <= MARK_ECHOES_PER_CHUNK
         echoed += late
     assert echoed == [str(number) for number in range(count)]
@@ -206,7 +210,7 @@ def test_echoed_marks_make_room_for_new_ones() -> None:
     for _ in range(300):
         receive(machine, mark("x" * 10_000))
         machine.mark_played("x" * 10_000)
-        machine.media(b"")
+        machine.chunks.write(b"")
     assert "mark.overflow" not in dict(machine.stats()["notes"])  # type: ignore[arg-type]
 
 
@@ -261,7 +265,7 @@ def test_nothing_is_said_before_the_stream_opens_or_after_it_stopped() -> None:
     assert machine.digit("1", 100) == ()
     assert machine.stop("stopped") == ()
     assert machine.mark_played("x") == ()
-    assert machine.echo_late_marks() == ()
+    assert machine.after_chunk(320) == ()
     assert machine.receive(media()) == (b"", ())
 
 
