@@ -56,6 +56,8 @@ logger = logging.getLogger("emulator.calls")
 
 # What a flow may still do after its caller has gone, beside waiting for one Passthru.
 AFTERMATH_DEADLINE_S = 30.0
+# For a flow that goes on for a moment: its end comes before the call's then.
+LAST_WORDS_S = 0.2
 # A flow may dial for ever; the API shows the last ones.
 MAX_LEGS_SHOWN = 100
 
@@ -113,6 +115,7 @@ class Call:
         self.status = CallStatus.QUEUED
         self.ending: Ending | None = None
         self.is_over = False
+        self._is_end_recorded = False
         self.hides_digits = False
         self.answered_at: datetime | None = None
         self.ended_at: datetime | None = None
@@ -414,7 +417,8 @@ class Call:
 
     def applet_entered(self, node: str) -> None:
         """An applet took over the call."""
-        self.applet = node
+        if not self._is_end_recorded:
+            self.applet = node
 
     # The end.
 
@@ -428,25 +432,37 @@ class Call:
             self.record("media.stats", stats)
         if conversation.done():
             return
-        request_s = self._services.settings.passthru.timeout_s
-        await asyncio.wait([conversation], timeout=AFTERMATH_DEADLINE_S + request_s)
+        await asyncio.wait([conversation], timeout=LAST_WORDS_S)
+        if not conversation.done():
+            # A slow webhook is no part of the call.
+            self._record_end(self.ending)
+            request_s = self._services.settings.passthru.timeout_s
+            await asyncio.wait([conversation], timeout=AFTERMATH_DEADLINE_S + request_s)
 
     def _close(self) -> None:
         assert self.ending is not None
-        self.applet = None
         self.is_over = True
         self._switchboard.unplug(self.leg)
+        self._record_end(self.ending)
+        self._services.announce(self.sid)
+        self._let_go()
+
+    def _record_end(self, ending: Ending) -> None:
+        """Put the end on the timeline, once."""
+        if self._is_end_recorded:
+            return
+        self._is_end_recorded = True
+        self.applet = None
         self.record(
             "call.ended",
-            by=self.ending.by,
-            cause=self.ending.cause,
-            reason=self.ending.text,
+            by=ending.by,
+            cause=ending.cause,
+            reason=ending.text,
             status=self.status.value,
             duration_s=self.duration_s,
         )
-        logger.info("call ended by %s after %.1f s: %s", self.ending.by,
-                    self.duration_s, self.ending.text)  # fmt: skip
-        self._let_go()
+        logger.info("call ended by %s after %.1f s: %s", ending.by,
+                    self.duration_s, ending.text)  # fmt: skip
 
     def _let_go(self) -> None:
         """Cut the circles that it is part of: a collector would come late and cost."""

@@ -125,6 +125,18 @@ def test_a_caller_who_leaves_during_a_passthru_is_told_of_by_the_next_one(
     assert asked.parameters["EndTime"] == f"{ended.astimezone(IST):%Y-%m-%d %H:%M:%S}"
 
 
+def test_the_end_of_a_call_waits_for_no_webhook(world: FlowWorld) -> None:
+    world.webhooks.on("/p1", Reply(200))
+    world.webhooks.on("/tell", Reply(200, delay_s=2))
+    phone = world.call("forked", hang_up_while_asked)
+    told = {e["kind"]: e["offset_ms"] for e in phone.story}
+    assert told["call.ended"] < told["webhook.answered"] - 1000
+    assert len(phone.events("call.ended")) == 1
+    assert len(world.webhooks.asked("/tell")) == 1
+    assert phone.way[-1].startswith("tell ")
+    assert world.running.finished_call()["applet"] is None
+
+
 def test_on_a_day_without_hours_the_exit_is_closed(world: FlowWorld) -> None:
     phone = world.call("shut")
     assert phone.way == ["t closed", "tell on_ok", "bye None"]
