@@ -78,7 +78,7 @@ class UserAgent:
         self._ids = ids
         methods = served_methods(options)
         self._party = LocalParty(options.user_agent, ports, methods)
-        self._outside = OutsideRequests(options, self._party, ids)
+        self._outside = OutsideRequests(options, networks, self._party, ids)
         self._settings = SessionSettings(
             self._party,
             ids,

@@ -65,6 +65,13 @@ def own_address_towards(networks: OwnNetworks, peer: str) -> str | None:
     return None
 
 
+def is_own_host(networks: OwnNetworks, host: str, bind_ip: str) -> bool:
+    """Say whether a listener bound to ``bind_ip`` hears what is sent to ``host``."""
+    if bind_ip in {"0.0.0.0", "::"}:
+        return is_loopback(host) or host in {str(i.ip) for i in networks.interfaces}
+    return host == bind_ip or (host == "localhost" and is_loopback(bind_ip))
+
+
 def _main_address(networks: OwnNetworks) -> str:
     outward = [i.ip for i in networks.interfaces if not i.ip.is_loopback]
     return str(outward[0]) if outward else "127.0.0.1"

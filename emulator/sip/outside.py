@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from emulator.ids import IdSource
-from emulator.sip.address import SourceAddress
+from emulator.sip.address import SourceAddress, Target
 from emulator.sip.auth import DigestServer, Problem
 from emulator.sip.errors import SipParseError
 from emulator.sip.message import Request
-from emulator.sip.options import SipOptions
+from emulator.sip.nat import is_own_host
+from emulator.sip.options import OwnNetworks, SipOptions
 from emulator.sip.party import ACCEPT, SUPPORTED, LocalParty, Reply, warning
 from emulator.sip.registrar import Binding, Registrar
 from emulator.sip.screening import objection_from
@@ -16,16 +17,31 @@ from emulator.sip.screening import objection_from
 class OutsideRequests:
     """Answers what comes from outside every call."""
 
-    def __init__(self, options: SipOptions, party: LocalParty, ids: IdSource) -> None:
+    def __init__(
+        self,
+        options: SipOptions,
+        networks: OwnNetworks,
+        party: LocalParty,
+        ids: IdSource,
+    ) -> None:
         self._options = options
+        self._networks = networks
         self._party = party
-        self._registrar = Registrar(use_source=options.nat == "auto")
+        self._registrar = Registrar(
+            use_source=options.nat == "auto", is_ours=self._is_ours
+        )
         self._digest = DigestServer(
             options.realm,
             options.users.get,
             ids,
             algorithms=options.digest_algorithms,
         )
+
+    def _is_ours(self, target: Target) -> bool:
+        listeners = {*self._party.ports.items(), *self._options.extra_ports}
+        if (target.transport, target.port) not in listeners:
+            return False
+        return is_own_host(self._networks, target.host, self._options.bind_ip)
 
     def bindings(self, user: str, now_s: float) -> list[Binding]:
         """Return where a user is registered, the preferred phone first."""

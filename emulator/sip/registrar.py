@@ -6,6 +6,7 @@ decided by ``auth.py`` before.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,10 +53,17 @@ class Registrar:
     Args:
         use_source: Call a UDP phone at its observed address where its contact cannot
             be reached; see ``nat.observed_target``.
+        is_ours: Whether a listener of ours is there: no phone can be.
     """
 
-    def __init__(self, *, use_source: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        use_source: bool = True,
+        is_ours: Callable[[Target], bool] = lambda target: False,
+    ) -> None:
         self._use_source = use_source
+        self._is_ours = is_ours
         self._bindings: dict[str, list[Binding]] = {}
 
     def bindings(self, user: str, now_s: float) -> list[Binding]:
@@ -86,6 +94,9 @@ class Registrar:
         for contact in request.contacts:
             observed = self._observed(contact, request, source)
             target = observed or target_of_uri(contact.sip_uri)
+            if target.connection is None and self._is_ours(target):
+                what = f"contact {contact.uri[:80]} is the emulator's own port"
+                return Reply(403, (("Warning", warning(what)),))
             is_elsewhere = not _is_at(target.host, source.ip)
             refusal = _update(updated, contact, request, target, is_elsewhere, now_s)
             if refusal is not None:

@@ -97,6 +97,12 @@ def test_a_phone_rings_where_it_listens_and_not_where_it_sends_from(
         assert running.finished_call()["status"] == "busy"
 
 
+def test_the_emulators_own_port_is_nobodys_phone(running: Emulator) -> None:
+    answer = register(running, f"sip:08010000001@127.0.0.1:{running.sip_port}")
+    assert answer.startswith("SIP/2.0 403"), answer
+    assert "the emulator's own port" in answer
+
+
 def test_a_phone_that_declines_for_its_owner_silences_the_others(
     running: Emulator,
 ) -> None:

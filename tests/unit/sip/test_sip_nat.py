@@ -10,7 +10,7 @@ from emulator.sip.address import SourceAddress, Target, as_transport, bracketed
 from emulator.sip.agent import reply_target
 from emulator.sip.headers import Headers
 from emulator.sip.message import Request
-from emulator.sip.nat import advertised_ip, observed_target, target_of_uri
+from emulator.sip.nat import advertised_ip, is_own_host, observed_target, target_of_uri
 from emulator.sip.options import OwnNetworks
 from emulator.sip.uri import parse_sip_uri
 
@@ -61,6 +61,26 @@ def test_without_any_hint_the_main_address_is_told() -> None:
     assert told(LAPTOP, "203.0.113.8") == "192.168.1.5"
     assert told(CONTAINER, "172.18.0.1", "some.name") == "172.18.0.2"
     assert told(OwnNetworks(), "203.0.113.8", "some.name") == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("networks", "bind_ip", "host", "is_own"),
+    [
+        (LAPTOP, "127.0.0.1", "127.0.0.1", True),
+        (LAPTOP, "127.0.0.1", "localhost", True),
+        (LAPTOP, "127.0.0.1", "127.0.0.2", False),
+        (LAPTOP, "127.0.0.1", "192.168.1.5", False),
+        (LAPTOP, "0.0.0.0", "192.168.1.5", True),
+        (LAPTOP, "0.0.0.0", "127.0.0.2", True),
+        (LAPTOP, "0.0.0.0", "192.168.1.77", False),
+        (LAPTOP, "192.168.1.5", "localhost", False),
+        (CONTAINER, "0.0.0.0", "172.18.0.1", False),
+    ],
+)
+def test_what_our_listeners_hear(
+    networks: OwnNetworks, bind_ip: str, host: str, is_own: bool
+) -> None:
+    assert is_own_host(networks, host, bind_ip) == is_own
 
 
 def invite(contact: str, via: str = "10.0.0.5:5060;rport") -> Request:

@@ -121,6 +121,17 @@ def test_a_contact_elsewhere_is_marked(registrar: Registrar) -> None:
     assert marks == {"192.0.2.10": False, "192.0.2.99": True}
 
 
+def test_our_own_port_is_no_phone_but_a_connection_is() -> None:
+    at = Target("udp", "192.0.2.10", 5062)
+    registrar = Registrar(is_ours=lambda target: target == at)
+    reply = registrar.register("alice", register(PHONE), SOURCE, 0.0)
+    assert reply.status == 403
+    assert "the emulator's own port" in dict(reply.headers)["Warning"]
+    assert registrar.bindings("alice", 0.0) == []
+    connected = SourceAddress("tcp", "192.0.2.10", 40_000, 7)
+    assert registrar.register("alice", register(PHONE), connected, 0.0).status == 200
+
+
 def test_a_refresh_replaces_and_zero_removes(registrar: Registrar) -> None:
     registrar.register("alice", register(PHONE), SOURCE, 0.0)
     registrar.register("alice", register(PHONE, cseq=2), SOURCE, 10.0)
