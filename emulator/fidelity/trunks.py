@@ -50,8 +50,8 @@ ROWS = (
         differs="Nothing is dialled that the settings do not declare.",
     ),
     Row(
-        "100rel is not offered; an INVITE that requires it gets 420",
-        "assumed", "rest spec §8.4", "sip/screening.py",
+        "100rel is not offered; an INVITE that requires it gets reliable ringing",
+        "assumed", "rest spec §8.4", "sip/reliable.py",
     ),
     Row(
         "Destinations have priorities and weights",

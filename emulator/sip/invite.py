@@ -30,6 +30,7 @@ from emulator.sip.liveness import EXPIRE, KEEPALIVE, REFRESH
 from emulator.sip.message import Request, Response
 from emulator.sip.offers import GLARE, RETRANSMIT_2XX, WAIT_FOR_ACK
 from emulator.sip.party import because
+from emulator.sip.reliable import NOTHING_TO_PRACK
 from emulator.sip.transfer import TransferUsage
 from emulator.sip.usage import HeaderList, SessionSettings, SessionState
 
@@ -93,6 +94,8 @@ class InviteSession(TransferUsage):
                 return self._receive_info(key, request)
             case "REFER":
                 return self._receive_refer(key, request)
+            case "PRACK":
+                return self._receive_prack(key, request)
             case _:
                 return [self._respond(key, request, 200, self._option_headers())]
 
@@ -167,6 +170,10 @@ class InviteSession(TransferUsage):
         return [*self.reject_offer(487, ()), self._emit(OfferWithdrawn())]
 
     # --- other requests inside the dialog ---
+
+    def _receive_prack(self, key: TransactionId, request: Request) -> list[Effect]:
+        """UAS only; see ``reliable``."""
+        return [self._respond(key, request, 481, [NOTHING_TO_PRACK])]
 
     def _receive_info(self, key: TransactionId, request: Request) -> list[Effect]:
         reply = reply_to_info(request)

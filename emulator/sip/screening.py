@@ -9,6 +9,7 @@ from emulator.sip.errors import SipParseError
 from emulator.sip.liveness import session_expires_s
 from emulator.sip.message import Request
 from emulator.sip.party import ACCEPT, METHODS, SUPPORTED, Reply, because
+from emulator.sip.reliable import OPTION_TAG
 
 # Methods of other RFCs that we know and do not serve; all else gets 501.
 _KNOWN_METHODS: Final = frozenset(
@@ -20,10 +21,11 @@ _KNOWN_METHODS: Final = frozenset(
         "PUBLISH",
         "MESSAGE",
         "REFER",
-        "PRACK",
     }
 )
 _SUPPORTED_TAGS: Final = frozenset(tag.strip() for tag in SUPPORTED.split(",") if tag)
+# RFC 3262 §3 has it in INVITEs alone.
+_SUPPORTED_OF_INVITES: Final = _SUPPORTED_TAGS | {OPTION_TAG}
 # More than this many extensions nobody requires; the 420 must fit a datagram.
 _MAX_TOLD_TAGS: Final = 32
 _MAX_TAG_CHARS: Final = 64
@@ -56,7 +58,8 @@ def objection_from(error: SipParseError) -> Reply:
 
 
 def _method_objection(request: Request, methods: tuple[str, ...]) -> Reply | None:
-    if request.method in methods:
+    # PRACK is not in Allow: whoever requires 100rel has it, others need not know.
+    if request.method in methods or request.method == "PRACK":
         return None
     status = 405 if request.method in _KNOWN_METHODS else 501
     why = because(f"method {request.method[:32]} is not served here")
@@ -71,7 +74,8 @@ def _uri_objection(request: Request) -> Reply | None:
 def _extension_objection(request: Request) -> Reply | None:
     """RFC 3261 §8.2.2.3; CANCEL and ACK of the same name never come here."""
     required = request.headers.tokens("Require")
-    unknown = [tag for tag in required if tag not in _SUPPORTED_TAGS]
+    served = _SUPPORTED_OF_INVITES if request.method == "INVITE" else _SUPPORTED_TAGS
+    unknown = [tag for tag in required if tag not in served]
     if not unknown:
         return None
     told = [tag[:_MAX_TAG_CHARS] for tag in unknown[:_MAX_TOLD_TAGS]]

@@ -34,6 +34,7 @@ from emulator.sip.message import Request, Response
 from emulator.sip.nat import is_loopback, target_of_uri
 from emulator.sip.offers import NOT_UP
 from emulator.sip.party import ACCEPT, because, sdp_headers
+from emulator.sip.reliable import number_of
 from emulator.sip.session import OutgoingInvite
 from emulator.sip.shape import route_set_of_answer
 from emulator.sip.transaction import make_cancel
@@ -84,6 +85,8 @@ class UacSession(InviteSession):
         self._invite = self._make_invite()
         self._early: dict[str, Dialog] = {}
         self._acks: dict[str, SendMessage] = {}
+        self._reliable_numbers: dict[str, int] = {}
+        self._early_answers: dict[str, str] = {}
         self._cancel_headers: HeaderList = ()
         self._cancel_sent = False
         self._end_cause = EndCause.LOCAL_CANCEL
@@ -137,7 +140,7 @@ class UacSession(InviteSession):
         self, key: TransactionId, response: Response, source: SourceAddress
     ) -> list[Effect]:
         """Handle responses to the first INVITE; leave others to the base."""
-        if key.method == "CANCEL":
+        if key.method in {"CANCEL", "PRACK"}:
             # Whatever it says, the INVITE's own final response decides.
             return []
         if key.method != "INVITE" or response.cseq.number != self._cseq:
@@ -152,7 +155,7 @@ class UacSession(InviteSession):
         self, key: TransactionId, reason: str, *, timed_out: bool
     ) -> list[Effect]:
         """The INVITE or a later request got no final response."""
-        if key.method == "CANCEL" or self.is_ended:
+        if key.method in {"CANCEL", "PRACK"} or self.is_ended:
             return []
         if key.method != "INVITE" or self._dialog is not None:
             return super().transaction_failed(key, reason, timed_out=timed_out)
@@ -248,10 +251,41 @@ class UacSession(InviteSession):
             return effects
         if self._add_early_dialog(response, source):
             effects.append(DialogChanged(self))
+        number = number_of(response)
+        if number is not None:
+            if not self._is_next(response, number):
+                return effects
+            effects += self._prack(response, number)
         event = Provisional(
             response.status, response.reason_phrase, response.sdp, response
         )
         return [*effects, self._emit(event)]
+
+    def _is_next(self, response: Response, number: int) -> bool:
+        """RFC 3262 §4: a repeated one has its PRACK, one out of order none yet."""
+        tag = response.to.tag or ""
+        before = self._reliable_numbers.get(tag)
+        if before is not None and number != before + 1:
+            return False
+        if before is None and len(self._reliable_numbers) >= MAX_FORKS:
+            return False
+        self._reliable_numbers[tag] = number
+        return True
+
+    def _prack(self, response: Response, number: int) -> list[Effect]:
+        """Acknowledge a reliable provisional response; it may bring the answer."""
+        early = self._early.get(response.to.tag or "")
+        if early is None:
+            return []
+        if response.sdp is not None:
+            self._early_answers.setdefault(response.to.tag or "", response.sdp)
+        rack = ("RAck", f"{number} {self._cseq} INVITE")
+        credentials = self._credentials("PRACK", early.request_uri)
+        prack = early.request(
+            "PRACK", self._settings.party, self._settings.ids.branch(),
+            headers=[rack, *credentials],
+        )  # fmt: skip
+        return [StartRequest(self, prack, early.target())]
 
     def _add_early_dialog(self, response: Response, source: SourceAddress) -> bool:
         tag = response.to.tag
@@ -297,6 +331,10 @@ class UacSession(InviteSession):
         if self._digest is not None:
             self._digest.satisfied()
         self._dialog = dialog
+        early = self._early.get(dialog.remote.tag or "")
+        if early is not None:
+            # Its PRACKs took numbers.
+            dialog.local_cseq = max(dialog.local_cseq, early.local_cseq)
         self._learn_abilities(response)
         self._interval = interval_of_response(response)
         self._early.clear()
@@ -310,7 +348,8 @@ class UacSession(InviteSession):
             # The answer crossed our CANCEL: take it, then hang up.
             effects.append(self._ack_answer(dialog, None))
             return effects + self._send_bye(self._cancel_headers)
-        event = self._emit(Answered(response.sdp, response))
+        sdp = response.sdp or self._early_answers.get(dialog.remote.tag or "")
+        event = self._emit(Answered(sdp, response))
         if self._outgoing.sdp is None:
             self.state = SessionState.ANSWERED
             return [*effects, event]
@@ -348,6 +387,7 @@ class UacSession(InviteSession):
         self._invite = self._make_invite()
         self.state = SessionState.CALLING
         self._early.clear()
+        self._reliable_numbers.clear()
         return [
             DialogChanged(self),
             StartRequest(self, self._invite, self._target),

@@ -17,9 +17,12 @@ from emulator.sip.invite import (
     reasons,
 )
 from emulator.sip.message import Request, Response
-from emulator.sip.party import sdp_headers
+from emulator.sip.party import because, sdp_headers
+from emulator.sip.reliable import OPTION_TAG, ReliableRinging, Rung, is_required_by
 
 RING: Final = "ring"
+RING_AGAIN: Final = "ring again"
+PRACK: Final = "prack"
 # RFC 3261 §16.6 lets proxies give up after three minutes: no caller waits for five.
 MAX_RING_S: Final = 300.0
 
@@ -49,6 +52,10 @@ class UasSession(InviteSession):
         self._invite = invite
         self._local_tag = settings.ids.tag()
         self._learn_abilities(invite)
+        self._held_answer: tuple[str, HeaderList] | None = None
+        self._reliable: ReliableRinging | None = None
+        if is_required_by(invite):
+            self._reliable = ReliableRinging(1 + settings.ids.uint16())
         self._dialog = Dialog(
             call_id=invite.call_id,
             local=invite.to.with_tag(self._local_tag),
@@ -78,14 +85,29 @@ class UasSession(InviteSession):
         self, status: int, sdp: str | None, headers: HeaderList
     ) -> list[Effect]:
         """Send 101-199; it makes an early dialog."""
-        self._require_incoming("ring")
+        self._require_unanswered("ring")
         content, body = sdp_headers(sdp)
-        abilities = self._ability_headers()
-        return [self._reply(status, None, [*abilities, *headers, *content], body)]
+        fields = [*self._ability_headers(), *headers, *content]
+        if self._reliable is None:
+            return [self._reply(status, None, fields, body)]
+        if self._invite.sdp is None:
+            # It would have to make our offer (RFC 3262 §5); the 200 makes it.
+            return []
+        self._reliable.waiting.append(Rung(status, fields, body))
+        return self._ring_reliably() if self._reliable.unacked is None else []
 
     def answer(self, sdp: str, headers: HeaderList) -> list[Effect]:
-        """Send 200, again and again until its ACK is there."""
-        self._require_incoming("answer")
+        """Send 200, again and again until its ACK is there.
+
+        Not before the PRACK of what was said before it (RFC 3262 §3).
+        """
+        self._require_unanswered("answer")
+        if self._reliable is not None and not self._reliable.is_acknowledged:
+            self._held_answer = (sdp, headers)
+            return []
+        return self._answer(sdp, headers)
+
+    def _answer(self, sdp: str, headers: HeaderList) -> list[Effect]:
         self.state = SessionState.ANSWERED
         ring = self._clear_timer(RING)
         self._local_sdp = sdp
@@ -136,10 +158,70 @@ class UasSession(InviteSession):
 
     def timer_fired(self, name: str) -> list[Effect]:
         """Nobody answered, and the caller did not give up either."""
-        if name != RING:
-            return super().timer_fired(name)
-        reply = self._reply(480, None, ())
-        return [reply, *self._end(EndCause.TIMEOUT, f"no answer in {MAX_RING_S} s")]
+        match name:
+            case "ring":
+                reply = self._reply(480, None, ())
+                detail = f"no answer in {MAX_RING_S} s"
+                return [reply, *self._end(EndCause.TIMEOUT, detail)]
+            case "ring again":
+                return self._repeat_ringing()
+            case "prack":
+                return self._prack_timed_out()
+            case _:
+                return super().timer_fired(name)
+
+    # --- reliable provisional responses (RFC 3262 §3) ---
+
+    def _ring_reliably(self) -> list[Effect]:
+        """Say what waits next, again and again until its PRACK is there."""
+        reliable, timers = self._reliable, self._settings.timers
+        if reliable is None or not reliable.waiting:
+            return []
+        status, fields, body = reliable.waiting.popleft()
+        fields = [*fields, ("Require", OPTION_TAG), ("RSeq", f"{reliable.number}")]
+        reliable.unacked = self._response(status, None, fields, body)
+        reliable.interval_s = timers.t1_s
+        return [
+            Respond(self._transaction, reliable.unacked),
+            self._set_timer(RING_AGAIN, timers.t1_s),
+            self._set_timer(PRACK, timers.timeout_s),
+        ]
+
+    def _repeat_ringing(self) -> list[Effect]:
+        reliable = self._reliable
+        if reliable is None or reliable.unacked is None:
+            return []
+        reliable.interval_s *= 2
+        return [
+            Respond(self._transaction, reliable.unacked),
+            self._set_timer(RING_AGAIN, reliable.interval_s),
+        ]
+
+    def _receive_prack(self, key: TransactionId, request: Request) -> list[Effect]:
+        reliable = self._reliable
+        if reliable is None or not reliable.is_meant_by(request):
+            return super()._receive_prack(key, request)
+        if request.sdp is not None:
+            why = because("an offer is taken in re-INVITE and UPDATE, not in PRACK")
+            return [self._respond(key, request, 488, [why])]
+        reliable.acknowledged()
+        effects: list[Effect] = [
+            self._respond(key, request, 200),
+            self._clear_timer(RING_AGAIN),
+            self._clear_timer(PRACK),
+            *self._ring_reliably(),
+        ]
+        if self._held_answer is not None and reliable.is_acknowledged:
+            effects += self._answer(*self._held_answer)
+        return effects
+
+    def _prack_timed_out(self) -> list[Effect]:
+        reason = f"no PRACK within {self._settings.timers.timeout_s:g} s"
+        timed_out = self._emit(TransactionTimedOut("INVITE", reason))
+        reply = self._reply(504, None, [because(reason)])
+        return [timed_out, reply, *self._end(EndCause.TIMEOUT, reason)]
+
+    # --- the rest of the answer ---
 
     def _give_up(self, headers: HeaderList) -> list[Effect]:
         return self.reject(487, None, headers)
@@ -149,6 +231,11 @@ class UasSession(InviteSession):
         if self._bye_headers is not None:
             effects += self._send_bye(self._bye_headers)
         return effects
+
+    def _require_unanswered(self, verb: str) -> None:
+        self._require_incoming(verb)
+        if self._held_answer is not None:
+            raise SessionStateError(verb, "answered, and waiting for a PRACK")
 
     def _require_incoming(self, verb: str) -> None:
         if self.state is not SessionState.INCOMING:

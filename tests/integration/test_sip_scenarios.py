@@ -109,6 +109,16 @@ def test_a_late_ack_stops_the_repeats_and_the_call_is_up(
     assert answers == 3
 
 
+def test_a_caller_that_requires_100rel_gets_its_answer_after_its_prack(
+    running: Emulator, sipp: str, workplace: Path
+) -> None:
+    messages = Peer(sipp, workplace, running.sip_port).play("prack")
+    assert running.finished_call()["cause"] == "caller-bye"
+    before, _, _ = messages.partition("PRACK sip:")
+    assert before.count("SIP/2.0 180 Ringing") == 2
+    assert "SIP/2.0 200 OK" not in before
+
+
 # --- BYE ---
 
 
