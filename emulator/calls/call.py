@@ -280,6 +280,8 @@ class Call:
         call_sid_context.set(self.sid)
         self.flow_name = flow.flow if flow else None
         self._announce()
+        if flow is not None and flow.asks_servers():
+            self._services.webhooks.prepare()
         self._seat = seat = Seat(party, self.end)
         seat.follow()
         talking = asyncio.create_task(guarded(party, conversation, self.end))

@@ -72,6 +72,12 @@ class Webhooks:
         self._settings = settings
         self._client: httpx.AsyncClient | None = None
         self._making = asyncio.Lock()
+        self._preparing: asyncio.Task[object] | None = None
+
+    def prepare(self) -> None:
+        """Load what requests need meanwhile: a call has begun that will ask."""
+        if self._client is None and self._preparing is None:
+            self._preparing = asyncio.create_task(self._make())
 
     async def fetch(self, asked: Fetch, journal: Journal) -> WebAnswer:
         """Send one request; what goes wrong with it is an answer too."""
@@ -100,6 +106,8 @@ class Webhooks:
 
     async def close(self) -> None:
         """Close every connection."""
+        if self._preparing is not None:
+            await asyncio.gather(self._preparing, return_exceptions=True)
         if self._client is not None:
             await self._client.aclose()
 

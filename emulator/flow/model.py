@@ -41,6 +41,7 @@ from emulator.flow.applets.transfer import Transfer
 from emulator.flow.applets.voicebot import Voicebot
 from emulator.flow.applets.voicemail import Voicemail
 from emulator.flow.fields import AppId, FlowName, NodeName
+from emulator.flow.ports import Capability
 
 # A flow that needs more is written by a machine; the picture would be no help.
 MAX_APPLETS = 500
@@ -79,3 +80,9 @@ class Flow(FlowHead):
         """Yield every text that this flow will speak."""
         for applet in self.applets.values():
             yield from applet.texts()
+
+    def asks_servers(self) -> bool:
+        """Tell whether an applet of this flow asks a customer's server."""
+        asking = {Capability.FETCH, Capability.AUDIO_URL}
+        applets = self.applets.values()
+        return any(need.capability in asking for a in applets for need in a.needs())
