@@ -49,7 +49,12 @@ def _refresher(message: Message) -> str:
 
 
 def interval_of_request(request: Request) -> SessionInterval | None:
-    """Agree to the interval of a request that we answer (RFC 4028 §9)."""
+    """Agree to the interval of a request that we answer (RFC 4028 §9).
+
+    One below the least is refused with 422 before (``screening``), but for peers
+    without timers, who would not understand: it must not be raised either, so we
+    refresh that often.
+    """
     interval_s = session_expires_s(request)
     if not interval_s:
         return None
