@@ -188,7 +188,10 @@ class StreamClient:
             except DialFailed as error:
                 failure = error
         assert failure is not None
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # It holds this frame.
 
     def _report_dialling(self, attempt: int, failure: DialFailed | None) -> None:
         self._dialled_at_s = self._clock.monotonic_s()
@@ -339,7 +342,16 @@ class StreamClient:
         self._perform(self._protocol.take_notes())
         outcome = self._outcome(self._ending or _Ending("completed", "bot"))
         self._report_end(outcome)
+        self._let_go()
         self._sink.stream_ended(outcome)
+
+    def _let_go(self) -> None:
+        """End the circles that would keep an ended stream for the collector."""
+        self._timers.clear()
+        self._protocol.let_go()
+        link, self._link, self._task = self._link, None, None
+        if link is not None:
+            link.let_go()
 
     def _outcome(self, ending: _Ending) -> StreamOutcome:
         began_s = self._opened_at_s

@@ -56,6 +56,7 @@ class Link(Protocol):
     async def wait_closed(self) -> None: ...
     def send(self, text: bytes) -> None: ...
     def close(self) -> None: ...
+    def let_go(self) -> None: ...
 
 
 def make_link(
@@ -96,6 +97,7 @@ class FaultyLink:
         self._tell = tell
         self._count = ActionCount()
         self._attempt = 0
+        self._acted = partial(_count, self._count, tell)
         to_bot = MessageDamage(TO_BOT, faults, self._acted)
         self._to_bot = _Line(to_bot, clock, self._pass_to_bot)
         from_bot = MessageDamage(FROM_BOT, faults, self._acted)
@@ -240,6 +242,16 @@ class FaultyLink:
             self._is_mute = self._is_stalled = True
         self._link.stall(reading=stops != "writing", writing=stops != "reading")
 
+    def let_go(self) -> None:
+        """The stream is over: end every circle through this link."""
+        self._is_over = True
+        for timer in self._timers:
+            timer.cancel()
+        self._to_bot.let_go()
+        self._from_bot.let_go()
+        self._link.let_go()
+        del self._link  # It holds this one.
+
     # -- small things
 
     def _last_words_s(self, line: _Line) -> float:
@@ -248,10 +260,6 @@ class FaultyLink:
 
     def _of(self, kind: str) -> list[Fault]:
         return [fault for fault in self._faults if fault.kind == kind]
-
-    def _acted(self, kind: str) -> None:
-        if self._count.add(kind):
-            self._tell("fault.acted", {"fault": kind})
 
     def _count_unsent(self) -> None:
         if self._is_stalled:
@@ -273,6 +281,16 @@ class FaultyLink:
                 self._count.add_held(kind, fate)
         for kind, counts in self._count.totals():
             self._tell("fault.acted", {"fault": kind, **counts})
+
+
+def _count(count: ActionCount, tell: Tell, kind: str) -> None:
+    """Count what a fault did, and tell of the first time."""
+    if count.add(kind):
+        tell("fault.acted", {"fault": kind})
+
+
+def _drop(message: bytes | Binary) -> None:
+    """Take a message that nobody waits for."""
 
 
 class _Line:
@@ -319,6 +337,11 @@ class _Line:
         self._is_cut = True
         if self._timer is not None:
             self._timer.cancel()
+
+    def let_go(self) -> None:
+        """Pass nothing on any more, and hold nobody."""
+        self.cut()
+        self._hand_on = _drop
 
     def _release(self) -> None:
         if self._is_releasing:

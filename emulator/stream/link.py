@@ -121,8 +121,8 @@ class BotLink:
         """
         connector = Connector(self._url.host, self._url.port)
         try:
-            async with asyncio.timeout(self._options.handshake_timeout_s) as deadline:
-                self._deadline = deadline
+            limit_s = self._options.handshake_timeout_s
+            async with asyncio.timeout(limit_s) as self._deadline:
                 context = await self._tls_context()
                 sock = await connector.connect()
                 await self._upgrade(sock, context)
@@ -255,8 +255,7 @@ class BotLink:
 
     def connected(self, transport: WSTransport) -> None:
         """The upgrade succeeded, unless the deadline passed in the same instant."""
-        assert self._deadline is not None
-        if self._deadline.expired():
+        if self._deadline is None or self._deadline.expired():
             transport.disconnect(graceful=False)  # Never ours: `dial` fails.
             return
         self._deadline.reschedule(None)
@@ -376,6 +375,16 @@ class BotLink:
             self._violated = True
         return self._violated
 
+    def let_go(self) -> None:
+        """The stream is over: hold nothing of picows', which holds this.
+
+        Circles wait for the collector, and a worker's memory for the worst moment.
+        """
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        self._transport = self._deadline = None
+
     def writing_paused(self) -> None:
         """The transport holds more than it should."""
         self.is_writable = False
@@ -383,7 +392,8 @@ class BotLink:
     def writing_resumed(self) -> None:
         """The bot reads again."""
         self.is_writable = True
-        self._owner.may_write_again()
+        if self._transport is not None:
+            self._owner.may_write_again()
 
     # -- small things
 

@@ -301,6 +301,10 @@ class StreamProtocol:
         if data is not None:
             self._effects.append(Report("note", data))
 
+    def let_go(self) -> None:
+        """The stream is over: part from the reader, which calls ``note``."""
+        del self._reader
+
     def take_notes(self) -> Sequence[Effect]:
         """Return the notes made since effects were last returned."""
         return self._take_effects()

@@ -119,9 +119,7 @@ class Joint:
         self._pending_bytes = 0
         self._waiting_marks = 0
         self._dropped_bytes = 0
-        self._clears = ClearTimes(
-            around.clock, partial(self._happened, "stream.cleared")
-        )
+        self._clears = ClearTimes(around.clock, partial(_tell_cleared, around, request))
         # Of the leg, when the stream began: what came before is not the bot's.
         self._underruns, self._gap_ms = playout.underruns, playout.gap_ms
 
@@ -328,6 +326,7 @@ class Joint:
                 leg_id=self.request.leg_id,
             )
         )
+        self._stream = None  # It holds this joint.
         self._on_ended(self)
 
     def fail(self, status: str, error: str | None) -> None:
@@ -447,6 +446,14 @@ def unopened_stream(request: OpenStream, status: str, error: str | None) -> Stre
         closed_first=None,
         leg_id=request.leg_id,
     )
+
+
+def _tell_cleared(
+    around: Surroundings, request: OpenStream, data: Mapping[str, JsonValue]
+) -> None:
+    data = {"stream_sid": request.stream_sid, **data}
+    at_s = around.clock.monotonic_s()
+    around.report(Happened(request.leg_id, "stream.cleared", at_s, data))
 
 
 def stream_side_options(
