@@ -37,7 +37,11 @@ class SessionInterval:
 
 def session_expires_s(message: Message) -> int | None:
     """Return the value of Session-Expires; None when absent or malformed."""
-    text = (message.headers.get("Session-Expires") or "").partition(";")[0].strip()
+    return _seconds(message, "Session-Expires")
+
+
+def _seconds(message: Message, name: str) -> int | None:
+    text = (message.headers.get(name) or "").partition(";")[0].strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
@@ -74,6 +78,8 @@ class LivenessUsage(OfferUsage):
     """The part of a session that notices when its peer is gone."""
 
     _interval: SessionInterval | None = None
+    # The peer's least interval, which a 422 to the refresh under way has told.
+    _least_s: int | None = None
     _peer_allows_update = False
 
     def _learn_abilities(self, message: Message) -> None:
@@ -101,11 +107,27 @@ class LivenessUsage(OfferUsage):
         if self._interval is None:
             return ()
         who = "uac" if self._interval.we_refresh else "uas"
-        return [("Session-Expires", f"{self._interval.interval_s};refresher={who}")]
+        value = ("Session-Expires", f"{self._interval.interval_s};refresher={who}")
+        return [value, ("Min-SE", str(self._least_s))] if self._least_s else [value]
 
     def _refreshed_by(self, response: Response) -> list[Effect]:
-        self._interval = interval_of_response(response)
+        self._interval, self._least_s = interval_of_response(response), None
         return self._watch_peer()
+
+    def _refresh_refused(self, response: Response) -> list[Effect]:
+        """Ask again for the peer's least interval (RFC 4028 §7.3), once a refresh.
+
+        After any other refusal the next refresh may do better, until the session
+        expires.
+        """
+        interval, least_s = self._interval, _seconds(response, "Min-SE")
+        if response.status != 422 or interval is None or self._least_s is not None:
+            return []
+        if least_s is None or least_s <= interval.interval_s:
+            return []
+        self._least_s = least_s
+        self._interval = SessionInterval(least_s, interval.we_refresh)
+        return self._refresh()
 
     def _watch_peer(self) -> list[Effect]:
         interval = self._interval
@@ -135,7 +157,9 @@ class LivenessUsage(OfferUsage):
     def _receive_update_response(self, response: Response) -> list[Effect]:
         if response.is_success:
             return self._refreshed_by(response)
-        return self._lose_dialog() if response.status in {408, 481} else []
+        if response.status in {408, 481}:
+            return self._lose_dialog()
+        return self._refresh_refused(response)
 
     def _expire(self) -> list[Effect]:
         """Nobody refreshed: BYE, and do not wait for an answer."""

@@ -215,8 +215,7 @@ class OfferUsage(DialogUsage):
         if response.status in {408, 481}:
             return self._lose_dialog()
         if was_refresh:
-            # Until the session expires, the next refresh may do better.
-            return []
+            return self._refresh_refused(response)
         return [self._emit(OfferRejected(response.status, response.reason_phrase))]
 
     def _receive_offer_answer(self, response: Response) -> list[Effect]:
@@ -253,6 +252,10 @@ class OfferUsage(DialogUsage):
 
     def _refreshed_by(self, response: Response) -> list[Effect]:
         """Take the session interval of a 2xx to our request."""
+        return []
+
+    def _refresh_refused(self, response: Response) -> list[Effect]:
+        """Take a refusal of a refresh."""
         return []
 
     def _watch_peer(self) -> list[Effect]:

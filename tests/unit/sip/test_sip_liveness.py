@@ -14,6 +14,7 @@ from emulator.sip.events import (
     ReferReceived,
     SessionEnded,
 )
+from emulator.sip.headers import Headers
 from emulator.sip.message import Request, Response
 from emulator.sip.options import SipOptions
 from emulator.sip.session import OutgoingInvite
@@ -141,6 +142,42 @@ def test_too_short_an_interval_is_refused_with_the_least(
     refusal = next(x.message for x in world.log if x.summary == "422 INVITE")
     assert refusal.headers.get("Min-SE") == "90"
     assert bob.calls == []
+
+
+@pytest.mark.parametrize("has_update", [True, False])
+def test_a_refresh_that_is_too_short_for_the_peer_is_asked_for_again_once(
+    world: World, bob: Node, has_update: bool
+) -> None:
+    strict = SipOptions(min_session_expires_s=300)
+    alice = world.node("alice", 5061, strict)
+    dial(world, alice, ("Session-Expires", "120;refresher=uas"))
+    bob.call._peer_allows_update = has_update
+    method = "UPDATE" if has_update else "INVITE"
+    world.log.clear()
+    world.run(61)
+    if not has_update:
+        alice.do(alice.call.answer_offer(OFFER))
+        world.run(1)
+    assert world.sent(f"422 {method}") == [f"alice: 422 {method}"]
+    asked = [x.message for x in world.log if x.summary == method]
+    assert [m.headers.get("Session-Expires") for m in asked] == [
+        "120;refresher=uac",
+        "300;refresher=uac",
+    ]
+    assert [m.headers.get("Min-SE") for m in asked] == [None, "300"]
+    # The session now lasts as long as the peer wants it to.
+    world.run(100)
+    assert bob.call.is_established
+
+
+def test_a_peer_that_refuses_every_interval_is_asked_twice_a_refresh(
+    world: World, bob: Node
+) -> None:
+    alice = world.node("alice", 5061, SipOptions(min_session_expires_s=300))
+    dial(world, alice, ("Session-Expires", "120;refresher=uas"))
+    refused = Response(422, "Session Interval Too Small", Headers([("Min-SE", "999")]))
+    bob.call._least_s = 300
+    assert bob.call._refresh_refused(refused) == []
 
 
 # --- keepalive ---
