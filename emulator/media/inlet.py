@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from emulator.events import JsonValue
 from emulator.media.g711 import BYTES_PER_MS, Buffer, Law, peak, transcode
 
 # More than this, or than three long packets, never waits; the oldest goes.
@@ -40,6 +41,14 @@ class VoiceCounters:
     played_bytes: int = 0
     dropped_bytes: int = 0
     underruns: int = 0
+
+    def counters(self) -> dict[str, JsonValue]:
+        """Return what was counted, by names that carry their units."""
+        return {
+            "played_ms": self.played_bytes // BYTES_PER_MS,
+            "dropped_ms": self.dropped_bytes // BYTES_PER_MS,
+            "underruns": self.underruns,
+        }
 
 
 class Inlet:

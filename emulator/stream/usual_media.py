@@ -69,7 +69,8 @@ class UsualMedia:
         if len(audio) != self._audio_bytes or audio.startswith(_WAV_START):
             return False
         self._messages += 1
-        self.hear(audio)
+        hear = self.hear
+        hear(audio)
         return True
 
     def learn(

@@ -75,8 +75,8 @@ class BridgedLegs:
             {
                 "reason": reason,
                 "bridged_ms": bridged_ms,
-                "leg_heard": one.voice_stats(),
-                "other_leg_heard": other.voice_stats(),
+                "leg_heard": one.voices.counters(),
+                "other_leg_heard": other.voices.counters(),
             },
         )
 

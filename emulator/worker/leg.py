@@ -212,21 +212,25 @@ class Leg:
 
     def read(self, buffer: bytearray, view: memoryview, now_s: float) -> None:
         """Take one datagram from the socket, if there is one."""
+        # ``a.b()`` is slow where ``b`` is no method: it is read first, then called.
+        receive = self.socket.receive
         try:
-            length = self.socket.receive(buffer)
+            length = receive(buffer)
         except OSError as error:
             self.socket.failed(error)
             return
+        receive_next = self._receiver.receive_next
         if (
             self._hears_plainly
             and HEADER_BYTES < length <= MAX_PLAIN_BYTES
-            and self._receiver.receive_next(buffer, now_s)
+            and receive_next(buffer, now_s)
         ):
             audience = self.audience
             audience.audio_s = now_s
-            audio = view[HEADER_BYTES:length]
-            for hear in audience.heard_by:
-                hear(audio)
+            if audience.heard_by:
+                audio = view[HEADER_BYTES:length]
+                for hear in audience.heard_by:
+                    hear(audio)
         elif length:
             self.take(buffer, view, length, now_s)
 
@@ -284,13 +288,15 @@ class Leg:
             self._send_any_slot(now_s)
             return
         frame = self.playout.take() or self._quiet_frame
+        transmit = self.socket.transmit
         try:
-            self.socket.transmit(self._sender.audio(frame))
+            transmit(self._sender.audio(frame))
         except OSError:
             self.socket.errors += 1
         audience = self.audience
-        for say in audience.said_by:
-            say(frame)
+        if audience.said_by:
+            for say in audience.said_by:
+                say(frame)
         if now_s - audience.audio_s > QUIET_AFTER_S:
             self._hear_absence(now_s)
 
@@ -480,17 +486,9 @@ class Leg:
                 "keys_dropped": self._keys.dropped,
             },
             "playout": {**self.playout.counters(), **self._recovery.counters()},
-            "bridge": {"bridged_ms": self.bridged_ms, **self.voice_stats()},
+            "bridge": {"bridged_ms": self.bridged_ms, **self.voices.counters()},
             "rtcp": {**self.reports.counters()},
             "first_audio_ms": self._presence.first_audio_ms,
-        }
-
-    def voice_stats(self) -> dict[str, JsonValue]:
-        """Return what became of the voices of other parties, in all bridges."""
-        return {
-            "played_ms": self.voices.played_bytes // BYTES_PER_MS,
-            "dropped_ms": self.voices.dropped_bytes // BYTES_PER_MS,
-            "underruns": self.voices.underruns,
         }
 
 
