@@ -302,7 +302,8 @@ class StreamProtocol:
             self._effects.append(Report("note", data))
 
     def let_go(self) -> None:
-        """The stream is over: part from the reader, which calls ``note``."""
+        """The stream is over: part from those that call this one."""
+        self.usual.let_go()
         del self._reader
 
     def take_notes(self) -> Sequence[Effect]:

@@ -28,6 +28,10 @@ def _nobody(audio: bytes) -> None:
     pass
 
 
+def _untold(messages: int, audio_bytes: int, rules: tuple[str, ...]) -> None:
+    pass
+
+
 class UsualMedia:
     """The media message of one bot that needs no more reading, if there is one.
 
@@ -90,6 +94,11 @@ class UsualMedia:
         self.settle()
         self.text_bytes = _NEVER
 
+    def let_go(self) -> None:
+        """Know none any more, and hold nobody: the stream is over."""
+        self.forget()
+        self.hear, self._settle = _nobody, _untold
+
     def settle(self) -> None:
         """Tell what was taken since the last time."""
         messages, self._messages = self._messages, 0
@@ -99,4 +108,4 @@ class UsualMedia:
 
 def no_usual_media() -> UsualMedia:
     """Return one that never learns: every message takes the long way."""
-    return UsualMedia(lambda messages, audio_bytes, rules: None)
+    return UsualMedia(_untold)

@@ -15,6 +15,7 @@ from websockets.asyncio.server import ServerConnection
 
 from emulator.faults import Fault, FaultRule
 from emulator.stream.interface import StreamRequest
+from emulator.stream.link import LINGER_S
 from emulator.stream.protocol import StreamProtocol
 from emulator.stream_options import StreamOptions
 from emulator.worker.messages import (
@@ -145,7 +146,6 @@ async def live_and_end(url: str, faults: tuple[Fault, ...], how: str) -> None:
     client.close("callended")
     await finish(sink)
     sink.client = None
-    await asyncio.sleep(1.05)  # Whatever lingers.
 
 
 @pytest.mark.parametrize("faults", FAULTS, ids=lambda f: f[0].kind if f else "healthy")
@@ -160,6 +160,7 @@ def test_an_ended_stream_goes_without_the_collector(
             gc.set_debug(gc.DEBUG_SAVEALL)
             address = "ws://127.0.0.1:1/" if how == "refused" else url
             await live_and_end(address, faults, how)
+            await asyncio.sleep(LINGER_S + 0.05)
             gc.collect()
             gc.set_debug(0)
             found, gc.garbage[:] = list(gc.garbage), []
