@@ -1,6 +1,7 @@
 """The link between control and a worker: messages over a stream socketpair.
 
-Both ends use it. Writing never waits; what the other end does not read is bounded.
+Both ends use it. Writing never waits; what the other end does not read is bounded. What
+is sent in one turn of the loop goes out together: each write wakes the other end.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Link(asyncio.Protocol):
         self._on_lost = on_lost
         self._reader = MessageReader()
         self._transport: asyncio.WriteTransport | None = None
+        self._unwritten = bytearray()
         self._greeting: Message | None = None
         self._lost_reason = ""
 
@@ -46,17 +48,27 @@ class Link(asyncio.Protocol):
         await loop.create_unix_connection(lambda: self, sock=sock)
 
     def send(self, message: Message) -> None:
-        """Queue a message; one to an end that is gone is dropped."""
+        """Write a message in this turn; one to an end that is gone is dropped."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
+        unread_bytes = transport.get_write_buffer_size() + len(self._unwritten)
+        if unread_bytes > MAX_UNREAD_BYTES:
             self._abort("does not read its messages")
             return
-        transport.write(pack_message(message))
+        if not self._unwritten:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._unwritten += pack_message(message)
+
+    def _write(self) -> None:
+        written, self._unwritten = self._unwritten, bytearray()
+        transport = self._transport
+        if written and transport is not None and not transport.is_closing():
+            transport.write(written)
 
     def close(self) -> None:
         """Close after what is queued has been written."""
+        self._write()
         if self._transport is not None:
             self._transport.close()
 

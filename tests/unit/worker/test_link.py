@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from emulator.worker import link as link_module
 from emulator.worker.link import Link
-from emulator.worker.messages import Alive, Message, Ping, Pong
+from emulator.worker.messages import Alive, Message, MessageReader, Ping, Pong
 
 
 class End:
@@ -92,6 +92,24 @@ def test_a_corrupt_link_is_given_up() -> None:
         theirs.sendall(b"\xff\xff\xff\xff")
         await host.wait()
         assert host.lost == ["worker link frame of 4294967295 bytes"]
+        theirs.close()
+
+    with_socketpair(scenario)
+
+
+def test_what_is_sent_in_one_turn_is_one_write_in_order() -> None:
+    async def scenario(ours: socket.socket, theirs: socket.socket) -> None:
+        host = End()
+        await host.link.open(ours)
+        theirs.setblocking(False)
+        host.link.send(Ping(1))
+        host.link.send(Ping(2))
+        host.link.close()
+        loop = asyncio.get_running_loop()
+        first = await loop.sock_recv(theirs, 1 << 16)
+        assert list(MessageReader().feed(first)) == [Ping(1), Ping(2)]
+        await host.wait()
+        assert host.lost == ["ended"]
         theirs.close()
 
     with_socketpair(scenario)
