@@ -22,6 +22,7 @@ BOTTOM = {
     "stream_options",
     "stream_query",
     "text",
+    "waiting",
 }  # fmt: skip
 
 # Room -> rooms that it may import beside the bottom and itself. ``None``: anything.

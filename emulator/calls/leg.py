@@ -17,6 +17,7 @@ from emulator.calls.streams import StreamLimit
 from emulator.events import JsonValue
 from emulator.faults import Fault, Layer
 from emulator.faults.kinds import STREAM_LAYERS
+from emulator.waiting import answer_within
 from emulator.worker.messages import (
     Bridge,
     CloseStream,
@@ -296,8 +297,7 @@ class Leg:
         self._removed = asyncio.get_running_loop().create_future()
         self._workers.send(RemoveLeg(self.leg_id, stop_reason))
         try:
-            async with asyncio.timeout(REMOVAL_DEADLINE_S):
-                return (await self._removed).stats
+            return (await answer_within(REMOVAL_DEADLINE_S, self._removed)).stats
         except TimeoutError:
             self.lose("the media worker did not answer")
             return {}

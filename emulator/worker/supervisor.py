@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from emulator.clock import Clock
 from emulator.errors import EmulatorError, WorkerLost
+from emulator.waiting import answer_within
 from emulator.worker.messages import (
     AddLeg,
     Alive,
@@ -132,8 +133,7 @@ class Supervisor:
         self.legs.add(leg_id)
         self.send(AddLeg(leg_id, call_sid, media))
         try:
-            async with asyncio.timeout(ADD_LEG_LIMIT_S):
-                return await answer
+            return await answer_within(ADD_LEG_LIMIT_S, answer)
         except TimeoutError as error:
             self._abandon(leg_id)
             raise WorkerLost(self.number, "no answer to AddLeg") from error
