@@ -7,7 +7,9 @@ where they meet.
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Final
 
 from emulator.calls.leg import Leg
 from emulator.config import MediaSettings
@@ -145,11 +147,35 @@ class CallMedia:
             self._local = replace(self._local, crypto=kept)
 
 
+_IDS: Final = IdSource()
+
+
+class _Keys(Mapping[str, bytes]):
+    """Our key for each suite, made when it is asked for: most offers ask for none."""
+
+    def __init__(self, ids: IdSource) -> None:
+        self._ids = ids
+        self._made: dict[str, bytes] = {}
+
+    def __getitem__(self, suite: str) -> bytes:
+        if suite not in SUITES:
+            raise KeyError(suite)
+        if suite not in self._made:
+            self._made[suite] = self._ids.key(KEY_AND_SALT_BYTES)
+        return self._made[suite]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(SUITES)
+
+    def __len__(self) -> int:
+        return len(SUITES)
+
+
 def _local_crypto(policy: str, *, is_offered: bool) -> LocalCrypto | None:
     if policy == "off":
         return None
     return make_local_crypto(
-        IdSource(), is_required=policy == "require", is_offered=is_offered
+        _IDS, is_required=policy == "require", is_offered=is_offered
     )
 
 
@@ -157,8 +183,7 @@ def make_local_crypto(
     ids: IdSource, *, is_required: bool = False, is_offered: bool = False
 ) -> LocalCrypto:
     """Return fresh keys of ours."""
-    keys = {suite: ids.key(KEY_AND_SALT_BYTES) for suite in SUITES}
-    return LocalCrypto(keys, is_required, is_offered)
+    return LocalCrypto(_Keys(ids), is_required, is_offered)
 
 
 def srtp_params(crypto: AgreedCrypto | None) -> SrtpParams | None:
