@@ -7,6 +7,7 @@ a person or a test looks at; the thousands of a load test pay nothing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class Captures:
         command = StartRecording(
             leg_id=leg.leg_id,
             recording_id=f"{call_sid}.capture",
-            path=str(self._path(call_sid)),
+            path=self._file(call_sid),
             format="wav",
             channels="dual",
             max_s=self._settings.capture_max_s,
@@ -97,7 +98,8 @@ class Captures:
         self._reasons.pop(call_sid, None)
         if call_sid in self._begun:
             self._begun.discard(call_sid)
-            self._path(call_sid).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._file(call_sid))
 
     def clean(self) -> None:
         """Remove what emulators left behind that are not there any more.
@@ -114,7 +116,11 @@ class Captures:
         shutil.rmtree(self._files.folder, ignore_errors=True)
 
     def _path(self, call_sid: str) -> Path:
-        return self._files.folder / f"{call_sid}.wav"
+        return Path(self._file(call_sid))
+
+    def _file(self, call_sid: str) -> str:
+        """Return the path as text: ``Path`` is dear, and every call has one."""
+        return f"{self._files.folder}{os.sep}{call_sid}.wav"
 
 
 def _is_running(pid: str) -> bool:

@@ -24,6 +24,8 @@ class KeptFiles:
 
     def make_folder(self) -> str | None:
         """Make the folder; return why that is not possible."""
+        if os.path.isdir(self.folder):
+            return None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

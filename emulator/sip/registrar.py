@@ -68,11 +68,13 @@ class Registrar:
 
     def bindings(self, user: str, now_s: float) -> list[Binding]:
         """Return a user's phones, the preferred first; expired ones are dropped."""
-        alive = [b for b in self._bindings.get(user, ()) if b.expires_at_s > now_s]
+        if user not in self._bindings:
+            return []
+        alive = [b for b in self._bindings[user] if b.expires_at_s > now_s]
         if alive:
             self._bindings[user] = alive
         else:
-            self._bindings.pop(user, None)
+            del self._bindings[user]
         return sorted(alive, key=lambda binding: -binding.q)
 
     def count(self, now_s: float) -> int:
