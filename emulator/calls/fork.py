@@ -22,6 +22,7 @@ from emulator.sip.events import (
     Rejected,
     SessionEnded,
     SessionEvent,
+    TransactionTimedOut,
 )
 from emulator.sip.events import EndCause as SessionCause
 from emulator.sip.session import CallSession
@@ -91,6 +92,10 @@ class Fork:
                 return self._refused(event)
             case SessionEnded(cause=cause, detail=detail):
                 return self._ended(cause, detail)
+            case TransactionTimedOut() if not self.session.is_ended:
+                # It rang too long. What comes of the CANCEL, a late answer as well,
+                # is the session's own business: nobody waits for it.
+                return self._unanswered()
             case _:
                 pass  # Nothing else can happen before an answer.
         return None
@@ -126,8 +131,7 @@ class Fork:
     def _ended(self, cause: SessionCause, detail: str) -> Failure:
         """Return what an end without a final response of the callee means."""
         if cause in {SessionCause.NO_ANSWER, SessionCause.LOCAL_CANCEL}:
-            text = f"nobody answered within {self._ring_timeout_s:g} s"
-            return Failure(DialResult.NO_ANSWER, Cause.NO_ANSWER, text)
+            return self._unanswered()
         text = printable(f"{cause.value}: {detail}" if detail else cause.value)
         unreachable = cause in {SessionCause.TIMEOUT, SessionCause.TRANSPORT}
         return Failure(
@@ -136,3 +140,7 @@ class Fork:
             text,
             try_next=unreachable,
         )
+
+    def _unanswered(self) -> Failure:
+        text = f"nobody answered within {self._ring_timeout_s:g} s"
+        return Failure(DialResult.NO_ANSWER, Cause.NO_ANSWER, text)

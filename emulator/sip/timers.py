@@ -24,6 +24,8 @@ class Timer(Enum):
     K = "wait for response retransmissions, non-INVITE client"
     L = "wait for accepted INVITE retransmissions"
     M = "wait for 2xx retransmissions"
+    # RFC 3261 §9.1 gives it no letter.
+    CANCELLED = "wait for the final response to an INVITE that was cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class SipTimers:
         t2_s: Longest interval between retransmissions.
         t4_s: How long a message may stay in the network.
         c_s: Timer C, which the RFC has for proxies, above 180 s; here above the
-            600 s that a call may ring, with the 32 s of its CANCEL.
+            600 s that a call may ring; a CANCEL replaces it by 64*T1.
         d_s: Timer D on UDP; the RFC asks for more than 32 s.
     """
 
@@ -47,7 +49,7 @@ class SipTimers:
 
     @property
     def timeout_s(self) -> float:
-        """64*T1: timers B, F, H, J, L, M and the wait for an ACK to a 2xx."""
+        """64*T1: timers B, F, H, J, L, M and the waits after a CANCEL and for an ACK."""
         return 64 * self.t1_s
 
     def initial_s(self, timer: Timer, *, reliable: bool) -> float:
@@ -55,7 +57,7 @@ class SipTimers:
         match timer:
             case Timer.A | Timer.E | Timer.G:
                 return self.t1_s
-            case Timer.B | Timer.F | Timer.H | Timer.L | Timer.M:
+            case Timer.B | Timer.F | Timer.H | Timer.L | Timer.M | Timer.CANCELLED:
                 return self.timeout_s
             case Timer.C:
                 return self.c_s

@@ -164,6 +164,14 @@ class Transaction:
         """A message of this transaction could not be sent."""
         return self._step(Input.TRANSPORT_ERROR, None, reason)
 
+    def cancelled(self) -> list[TransactionEffect]:
+        """Client: the CANCEL of this INVITE goes out."""
+        return self._step(Input.SEND_CANCEL, None)
+
+    def cancel_failed(self, reason: str) -> list[TransactionEffect]:
+        """Client: the CANCEL of this INVITE could not be sent."""
+        return self._step(Input.CANCEL_ERROR, None, reason)
+
     def _require(self, cause: Input | Timer) -> None:
         if (self.state, cause) not in self._table:
             raise LocalProtocolError(
@@ -239,6 +247,8 @@ class Transaction:
                 effects.append(Failed(reason, False))
 
     def _what_never_came(self) -> str:
+        if Timer.CANCELLED in self._intervals:
+            return f"no final response within {self._timers.timeout_s} s of the CANCEL"
         if Timer.C in self._intervals:
             return f"no final response within {self._timers.c_s} s"
         return f"no response within {self._timers.timeout_s} s"

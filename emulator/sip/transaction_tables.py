@@ -61,6 +61,8 @@ class Input(Enum):
     SEND_1XX = auto()
     SEND_2XX = auto()
     SEND_3XX_TO_6XX = auto()
+    SEND_CANCEL = auto()
+    CANCEL_ERROR = auto()
     TRANSPORT_ERROR = auto()
 
 
@@ -108,7 +110,8 @@ Table: TypeAlias = Mapping[tuple[State, Input | Timer], Step]
 
 # RFC 3261 figure 5, RFC 6026 §8.4. Timer B guards the wait for any response only; how
 # long a call may ring is the session's business. Timer C, which a proxy has (§16.6),
-# ends what a peer leaves open for ever after a provisional response.
+# ends what a peer leaves open for ever after a provisional response. After a CANCEL the
+# wait is 64*T1 (§9.1), and over at once if the CANCEL cannot be sent.
 INVITE_CLIENT: Final[Table] = {
     (State.CALLING, Input.START): (
         State.CALLING,
@@ -135,13 +138,28 @@ INVITE_CLIENT: Final[Table] = {
     (State.PROCEEDING, Input.RECEIVE_1XX): (State.PROCEEDING, (Do.DELIVER,)),
     (State.PROCEEDING, Input.RECEIVE_2XX): (
         State.ACCEPTED,
-        (Stop(Timer.C), Start(Timer.M), Do.DELIVER),
+        (Stop(Timer.C), Stop(Timer.CANCELLED), Start(Timer.M), Do.DELIVER),
     ),
     (State.PROCEEDING, Input.RECEIVE_3XX_TO_6XX): (
         State.COMPLETED,
-        (Stop(Timer.C), Do.SEND_ACK, Do.DELIVER, Start(Timer.D)),
+        (
+            Stop(Timer.C),
+            Stop(Timer.CANCELLED),
+            Do.SEND_ACK,
+            Do.DELIVER,
+            Start(Timer.D),
+        ),
     ),
     (State.PROCEEDING, Timer.C): (State.TERMINATED, (Do.REPORT_TIMEOUT,)),
+    (State.PROCEEDING, Input.SEND_CANCEL): (
+        State.PROCEEDING,
+        (Stop(Timer.C), Start(Timer.CANCELLED)),
+    ),
+    (State.PROCEEDING, Timer.CANCELLED): (State.TERMINATED, (Do.REPORT_TIMEOUT,)),
+    (State.PROCEEDING, Input.CANCEL_ERROR): (
+        State.TERMINATED,
+        (Do.REPORT_TRANSPORT_ERROR,),
+    ),
     (State.PROCEEDING, Input.TRANSPORT_ERROR): (State.PROCEEDING, ()),
     (State.COMPLETED, Input.RECEIVE_1XX): (State.COMPLETED, ()),
     (State.COMPLETED, Input.RECEIVE_2XX): (State.COMPLETED, ()),
@@ -149,6 +167,9 @@ INVITE_CLIENT: Final[Table] = {
     (State.COMPLETED, Timer.D): (State.TERMINATED, ()),
     # The final response has been delivered: that its ACK is lost concerns nobody.
     (State.COMPLETED, Input.TRANSPORT_ERROR): (State.TERMINATED, ()),
+    # The CANCEL crossed the final response.
+    (State.COMPLETED, Input.CANCEL_ERROR): (State.COMPLETED, ()),
+    (State.ACCEPTED, Input.CANCEL_ERROR): (State.ACCEPTED, ()),
     (State.ACCEPTED, Input.RECEIVE_1XX): (State.ACCEPTED, ()),
     (State.ACCEPTED, Input.RECEIVE_2XX): (State.ACCEPTED, (Do.DELIVER,)),
     (State.ACCEPTED, Input.RECEIVE_3XX_TO_6XX): (State.ACCEPTED, ()),

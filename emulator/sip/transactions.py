@@ -166,7 +166,10 @@ class TransactionLayer:
     def send_request(
         self, request: Request, target: Target
     ) -> tuple[TransactionId, list[Outcome]]:
-        """Open a client transaction; its messages go to ``target``."""
+        """Open a client transaction; its messages go to ``target``.
+
+        A CANCEL ends the wait of its INVITE's transaction (RFC 3261 §9.1).
+        """
         key = client_id(request.via.branch or "", request.method)
         opened = _Open(
             Transaction(
@@ -179,7 +182,14 @@ class TransactionLayer:
             None,
         )
         self._open[key] = opened
-        return key, self._carry(key, opened, opened.transaction.start())
+        outcomes = self._carry(key, opened, opened.transaction.start())
+        if request.method == "CANCEL":
+            invite_key = key._replace(method="INVITE")
+            invite = self._open.get(invite_key)
+            if invite is not None:
+                effects = invite.transaction.cancelled()
+                outcomes += self._carry(invite_key, invite, effects)
+        return key, outcomes
 
     def respond(self, key: TransactionId, response: Response) -> list[Outcome]:
         """Send a response; one for a transaction that is gone is dropped."""
@@ -207,7 +217,17 @@ class TransactionLayer:
         known = self._open.get(key)
         if known is None:
             return []
-        return self._carry(key, known, known.transaction.transport_failed(reason))
+        outcomes = self._carry(key, known, known.transaction.transport_failed(reason))
+        if key.is_client and key.method == "CANCEL":
+            outcomes += self._cancel_failed(key._replace(method="INVITE"), reason)
+        return outcomes
+
+    def _cancel_failed(self, key: TransactionId, reason: str) -> list[Outcome]:
+        """Nothing more is to be heard of the INVITE: its peer cannot be reached."""
+        known = self._open.get(key)
+        if known is None:
+            return []
+        return self._carry(key, known, known.transaction.cancel_failed(reason))
 
     def _open_server(
         self,

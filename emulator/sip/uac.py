@@ -154,7 +154,10 @@ class UacSession(InviteSession):
     def transaction_failed(
         self, key: TransactionId, reason: str, *, timed_out: bool
     ) -> list[Effect]:
-        """The INVITE or a later request got no final response."""
+        """The INVITE or a later request got no final response.
+
+        A CANCEL that cannot be sent ends its INVITE's transaction, which comes here.
+        """
         if key.method in {"CANCEL", "PRACK"} or self.is_ended:
             return []
         if key.method != "INVITE" or self._dialog is not None:
@@ -166,7 +169,7 @@ class UacSession(InviteSession):
         return [event, *self._end(cause, reason)]
 
     def timer_fired(self, name: str) -> list[Effect]:
-        """Ringing took too long, or nothing came of the CANCEL."""
+        """Ringing took too long, or no response came that would allow a CANCEL."""
         match name:
             case "ring" if self.state is not SessionState.CALLING:
                 return self._ring_timed_out()
@@ -175,8 +178,7 @@ class UacSession(InviteSession):
             case "silence":
                 return self._heard_nothing(self._outgoing.response_timeout_s or 0.0)
             case "cancel":
-                detail = "no final response" if self._cancel_sent else "no response"
-                return self._end(self._end_cause, f"{detail} until we gave up")
+                return self._end(self._end_cause, "no response until we gave up")
             case _:
                 return super().timer_fired(name)
 
@@ -220,10 +222,8 @@ class UacSession(InviteSession):
         return [self._clear_timer(RING), self._set_timer(CANCEL, patience_s)]
 
     def _send_cancel(self) -> list[Effect]:
-        return [
-            self._cancel(),
-            self._set_timer(CANCEL, self._settings.timers.timeout_s),
-        ]
+        """The wait for what comes of it is that of the INVITE's transaction."""
+        return [self._clear_timer(CANCEL), self._cancel()]
 
     def _cancel(self) -> StartRequest:
         self._cancel_sent = True

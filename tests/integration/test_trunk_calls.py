@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Emulator, free_port, run
+from tests.support.processes import Emulator, eventually, free_port, run
 from tests.support.sipp import of_kind
 from tests.support.trunk_calls import LONG_MS, calling, peer_on, place
 from tests.support.trunk_peer import Message
@@ -268,6 +268,28 @@ def test_what_becomes_of_a_call_that_nobody_answers(
         place(running, ring_timeout_s=1.0)
         finished = running.finished_call()
     assert (finished["status"], finished["cause"]) == (status, cause)
+
+
+@pytest.mark.parametrize(("kind", "within_s"), [("udp", 40.0), ("tcp", 5.0)])
+def test_a_peer_that_vanishes_while_it_rings_leaves_nothing(
+    tmp_path: Path, kind: str, within_s: float
+) -> None:
+    """The call is over when its ring time is; 64*T1 later so is all of SIP."""
+    with (
+        peer_on(kind, tmp_path, (180,)) as peer,
+        calling(tmp_path, peer.destination) as running,
+    ):
+        place(running, ring_timeout_s=3.0)
+        eventually(lambda: running.calls()[0]["status"] == "ringing", "ringing")
+        peer.vanish()
+        eventually(lambda: running.calls()[0]["ended_at"], "its end", deadline_s=6.0)
+        finished = running.finished_call()
+        eventually(
+            lambda: not any(running.diagnostics()["sip"].values()),
+            "nothing of SIP left",
+            deadline_s=within_s,
+        )
+    assert (finished["status"], finished["cause"]) == ("no-answer", "no-answer")
 
 
 def test_a_dead_trunk_fails_the_call(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from emulator.sip.events import (
 from emulator.sip.invite import SessionState
 from emulator.sip.message import Message, Request, Response, parse_message
 from emulator.sip.options import SipOptions
+from emulator.sip.transactions import client_id
 from tests.unit.sip.sip_world import (
     ANSWER,
     OFFER,
@@ -397,8 +398,8 @@ def test_an_answer_after_we_gave_up_is_acknowledged_and_hung_up(
     world.run(1)
     world.lose = lose_all("CANCEL")
     alice.do(alice.call.hang_up(()))
-    world.run(40)
-    assert alice.call.is_ended
+    # Within 64*T1 of the CANCEL: then the transaction is gone (RFC 3261 §9.1).
+    world.run(31)
     bob.do(bob.call.answer(ANSWER, ()))
     world.run(1)
     assert alice.call.is_ended
@@ -442,6 +443,37 @@ def test_ringing_for_too_long_is_cancelled(
     ]
     assert ended(alice).cause is EndCause.NO_ANSWER
     assert ended(bob).cause is EndCause.REMOTE_CANCEL
+
+
+def test_a_peer_that_vanished_while_it_rang_leaves_nothing_64_t1_after_the_cancel(
+    world: World, alice: Node, bob: Node
+) -> None:
+    never_answer(bob)
+    alice.dial(bob, ring_timeout_s=3)
+    world.run(1)
+    world.lose = lambda message: True
+    world.run(2.5)
+    assert alice.happened_names == ["Provisional", "TransactionTimedOut"]
+    world.run(31)
+    assert alice.agent.counts(0)["invite_client"] == 1
+    world.run(1)
+    assert ended(alice).cause is EndCause.NO_ANSWER
+    assert_nothing_left(world, alice)
+
+
+def test_a_cancel_that_cannot_be_sent_ends_the_call_at_once(
+    world: World, alice: Node, bob: Node
+) -> None:
+    never_answer(bob)
+    alice.dial(bob, ring_timeout_s=3)
+    world.run(1)
+    world.lose = lambda message: True
+    world.run(2.5)
+    cancels = (line.message for line in world.log if "CANCEL" in line.summary)
+    key = client_id(next(cancels).via.branch or "", "CANCEL")
+    alice.perform(alice.agent.transport_failed(key, "refused"))
+    assert ended(alice) == SessionEnded(EndCause.NO_ANSWER, "refused")
+    assert_nothing_left(world, alice)
 
 
 def test_a_silent_peer_is_given_up_when_the_ring_time_is_over(

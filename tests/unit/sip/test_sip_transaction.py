@@ -50,6 +50,10 @@ FIGURE_5: Figure = {
     (S.PROCEEDING, In.RECEIVE_3XX_TO_6XX): S.COMPLETED,
     # Not in the figure: §16.6's timer, so that nothing stays open for ever.
     (S.PROCEEDING, Timer.C): S.TERMINATED,
+    # Nor these: §9.1 ends the wait 64*T1 after the CANCEL.
+    (S.PROCEEDING, In.SEND_CANCEL): S.PROCEEDING,
+    (S.PROCEEDING, Timer.CANCELLED): S.TERMINATED,
+    (S.PROCEEDING, In.CANCEL_ERROR): S.TERMINATED,
     (S.COMPLETED, In.RECEIVE_3XX_TO_6XX): S.COMPLETED,
     (S.COMPLETED, In.TRANSPORT_ERROR): S.TERMINATED,
     (S.COMPLETED, Timer.D): S.TERMINATED,
