@@ -38,6 +38,15 @@ ROWS = (
         "passthru.after_hangup",
     ),
     Row(
+        "A stream whose caller leaves while it is set up, its dynamic URL still being "
+        "asked, is cancelled with a StreamSID",
+        "documented", "streaming spec §5.2", "flow/streaming.py",
+    ),
+    Row(
+        "A Connect that rings nobody leaves what the one before it tells",
+        "assumed", "streaming spec §4.4", "flow/applets/connect.py",
+    ),
+    Row(
         "An empty exit of a Passthru leaves the call open and silent",
         "documented", "streaming spec §4.0", "flow/applets/passthru.py",
         "passthru.empty_exit",

@@ -27,7 +27,7 @@ from emulator.errors import LocalProtocolError
 from emulator.flow.applet import Applet, AppletRun, Outcome, WithoutCaller
 from emulator.flow.context import CallContext, CallState, FlowOptions, StreamRecord
 from emulator.flow.model import Flow
-from emulator.flow.ports import Fetch, StayOnLine, StreamResult, Verb
+from emulator.flow.ports import FailStream, Fetch, StayOnLine, StreamResult, Verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +166,8 @@ class FlowRun:
             return self._step(Finished(_GONE))
         applet = self._applet
         ended = None if result is None else self._advance(result)
+        if isinstance(ended, FailStream):
+            return self._step(ended)  # It was being set up: that has a StreamSID.
         if isinstance(ended, Verb) and not self._is_passed_over(applet):
             return self._step(ended)
         self._run.close()

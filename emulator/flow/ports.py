@@ -267,14 +267,17 @@ class FailStream(Verb[StreamResult]):
         asked: The dynamic URL.
         error: Why it led to none.
         two_way, record: As of the stream that was wanted.
+        is_cancelled: The caller left meanwhile.
     """
 
     result_type: ClassVar[type[object]] = StreamResult
+    needs_caller: ClassVar[bool] = False
 
     asked: str
     error: str
     two_way: bool = True
     record: Recording | None = None
+    is_cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

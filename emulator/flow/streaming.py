@@ -96,8 +96,8 @@ class BotApplet(Applet):
         """Return the ``ws`` or ``wss`` URL to dial (streaming spec §1.2).
 
         Raises:
-            ResolverError: The dynamic URL did not answer as it must, or with more
-                parameters than the applet's leave room for.
+            ResolverError: The dynamic URL did not answer as it must, or only when the
+                caller had left, or with more parameters than there is room for.
         """
         url = urls.without_blanks(url)
         if not urls.is_resolver(url):
@@ -119,10 +119,14 @@ def fail_stream(
     record: Recording | None = None,
 ) -> Generator[Verb[Any], Any, Outcome]:
     """Leave a failed stream for the applets that follow, as one that was dialled."""
-    verb = FailStream(asked, str(error), two_way, record)
+    verb = FailStream(asked, str(error), two_way, record, call.is_caller_gone)
     result = yield from carry_out(verb)
     call.stream = StreamRecord(result.stream_sid, None, result)
-    return Outcome("next", f"the stream failed: {error}")
+    return Outcome("next", f"the stream {_what_became(verb)}: {error}")
+
+
+def _what_became(verb: FailStream) -> str:
+    return "was cancelled" if verb.is_cancelled else "failed"
 
 
 class ResolverError(Exception):
@@ -133,7 +137,11 @@ def _resolve(url: str, call: CallState) -> Generator[Verb[Any], Any, str]:
     now = (yield from carry_out(TellTime())).now
     asked = add_query(url, passthru_parameters(call, now))
     verb = Fetch("stream", asked, call.options.resolver_timeout_s)
-    return _read_url((yield from carry_out(verb)))
+    answer = yield from carry_out(verb)
+    if call.is_caller_gone:
+        # What it answers, nobody dials: the stream is cancelled while it is set up.
+        raise ResolverError("the caller left before the dynamic URL answered")
+    return _read_url(answer)
 
 
 def _read_url(answer: FetchResult) -> str:

@@ -68,6 +68,9 @@ applets:
     "hung_up_in_set_up": told(
         '{type: voicebot, url: "ws://k:s@127.0.0.1:${MUTE_PORT}/media", next: tell}'
     ),
+    "hung_up_in_resolver": told(
+        '{type: voicebot, url: "${WEBHOOKS}/resolve", next: tell}'
+    ),
     "throttled": """\
 start: first
 applets:
@@ -275,6 +278,11 @@ async def hang_up_in_set_up(phone: Phone) -> None:
     phone.hang_up()
 
 
+async def hang_up_in_resolver(phone: Phone) -> None:
+    await phone.until("webhook.sent")
+    phone.hang_up()
+
+
 async def hang_up_in_stream(phone: Phone) -> None:
     await phone.until("stream.media_from_bot")
     phone.hang_up()
@@ -304,6 +312,7 @@ CASES = {
     "hung_up_while_ringing": hang_up_in_ringing,
     "hung_up_in_greeting": hang_up_in_greeting,
     "hung_up_in_set_up": hang_up_in_set_up,
+    "hung_up_in_resolver": hang_up_in_resolver,
     "hung_up_in_stream": hang_up_in_stream,
 }
 
@@ -311,6 +320,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_a_passthru_tells_what_the_manual_says(world: FlowWorld, case: str) -> None:
     world.webhooks.on("/tell", Reply(200))
+    world.webhooks.on("/resolve", Reply(200, delay_s=2))
     phone = world.call(case, CASES[case])
     (asked,) = world.webhooks.asked("/tell")
     assert asked.query.startswith("mine=1&CallSid=")

@@ -48,7 +48,10 @@ async def _open_stream(stage: Stage, verb: OpenStream) -> StreamResult:
 async def _fail_stream(stage: Stage, verb: FailStream) -> StreamResult:
     """Tell of it as of a stream whose bot could not be reached."""
     sid = stage.services.ids.stream_sid(stage.services.clock.utc())
-    failed = StreamResult(sid, "failed", "NA", verb.error, duration_s=0.0)
+    if verb.is_cancelled:
+        failed = StreamResult(sid, "cancelled", "user")
+    else:
+        failed = StreamResult(sid, "failed", "NA", verb.error, duration_s=0.0)
     with _recorded(stage, sid, verb.record) as recording:
         stage.listener.record(
             "stream.failed",
@@ -57,7 +60,7 @@ async def _fail_stream(stage: Stage, verb: FailStream) -> StreamResult:
             url=printable(mask_secrets(verb.asked)),
         )
     if verb.two_way:
-        stage.last_stream = f"stream failed: {verb.error}"
+        stage.last_stream = f"stream {failed.status}: {verb.error}"
     return replace(failed, recording_url=_url(stage, failed, recording))
 
 

@@ -31,8 +31,8 @@ from emulator.flow.ports import Capability, Dial, DialResult, Playback, Verb
 from emulator.flow.programmable import AnswerError, ask, check_answer, fetch
 from emulator.flow.urls import StreamUrlRules
 
-# A dynamic URL may ask to be asked again for ever.
 _WORKER_LOST = "the loss of their media worker"
+# A dynamic URL may ask to be asked again for ever.
 MAX_ROUNDS = 50
 # What the answer of a programmable Connect decides instead.
 _OWN_OPTIONS = (
@@ -122,7 +122,6 @@ class Connect(Applet):
             yield from self.ignored("what 'url' answers brings its own", *_OWN_OPTIONS)
 
     def run(self, call: CallState) -> AppletRun:
-        call.conversation = call.recording_url = None
         legs: list[RungLeg] = []
         reason = "nobody to dial"
         for _ in range(MAX_ROUNDS):

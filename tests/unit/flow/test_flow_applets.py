@@ -399,13 +399,26 @@ def test_a_dynamic_bot_url_that_fails_is_a_failed_stream(
     assert way(step) == ("next", f"the stream failed: {why}")
 
 
-def test_a_caller_who_leaves_while_the_dynamic_url_is_asked_cancels_the_stream() -> (
-    None
-):
-    run, _ = begin(type="voicebot", url=URL, next="a")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        FetchResult(None, error="the caller left before it came"),
+        text('{"url": "wss://bot.example/m"}'),
+    ],
+)
+@pytest.mark.parametrize("kind", ["voicebot", "stream"])
+def test_a_caller_who_leaves_while_the_url_is_asked_cancels_the_stream(
+    kind: str, answer: FetchResult
+) -> None:
+    action = {"action": "start"} if kind == "stream" else {}
+    run, step = begin(type=kind, url=URL, next="a", **action)
     assert isinstance(run.resume(NOW).action, Fetch)
-    step = run.caller_gone(FetchResult(None, error="the caller left before it came"))
-    assert way(step) == ("next", "the caller has gone")
+    step = run.caller_gone(answer)
+    why = "the caller left before the dynamic URL answered"
+    two_way = kind == "voicebot"
+    assert step.action == FailStream(URL, why, two_way, is_cancelled=True)
+    step = run.caller_gone(StreamResult("s1", "cancelled", "user"))
+    assert way(step) == ("next", f"the stream was cancelled: {why}")
 
 
 def test_stopping_a_stream_that_does_not_run_is_no_error() -> None:

@@ -46,6 +46,7 @@ def begin(**connect: Any) -> tuple[FlowRun, Step]:
     ends = {"type": "passthru", "url": URL, "on_ok": "bye", "on_other": "bye"}
     nodes = {
         "agent": {"type": "connect", **EXITS, **connect},
+        "again": {"type": "connect", "url": URL, "no_answer": "undialled"},
         "talked": ends,
         "unanswered": ends,
         "undialled": ends,
@@ -249,6 +250,17 @@ def test_an_empty_list_dials_nobody_and_falls_to_the_second_exit() -> None:
     step = ask(run, step, answer({"destination": {"numbers": []}}))
     assert left(step) == ("not_dialled", "unanswered", "nobody to dial")
     assert told(run, step)["CallType"] == "call-attempt"
+
+
+def test_a_connect_that_rings_nobody_leaves_the_talk_before_it_as_it_was() -> None:
+    run, _ = begin(dial=["09910000001"], after_conversation="again")
+    number = LegOutcome("09910000001", "completed", 21.4)
+    step = run.resume(DialResult((number,), 21.4, "callee"))
+    step = ask(run, step, answer({"destination": {"numbers": []}}))
+    assert left(step) == ("not_dialled", "undialled", "nobody to dial")
+    said = told(run, step)
+    assert (said["CallType"], said["DialCallDuration"]) == ("completed", "21")
+    assert said["DialWhomNumber"] == said["Legs[0][Number]"] == "09910000001"
 
 
 def test_strangers_in_the_list_are_left_out_with_a_note() -> None:
