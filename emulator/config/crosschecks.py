@@ -15,6 +15,7 @@ _Found = tuple[SettingPath, str, str]
 def contradictions(settings: Settings) -> Iterator[tuple[SettingPath, str]]:
     """Yield the place and the explanation of every entry that repeats another."""
     yield from _unheard_media(settings)
+    yield from _workers_without_ports(settings)
     yield from _repeated(
         (("numbers", i, "number"), entry.number, canonical(entry.number))
         for i, entry in enumerate(settings.numbers)
@@ -50,6 +51,18 @@ def _unheard_media(settings: Settings) -> Iterator[tuple[SettingPath, str]]:
             "both to one family, or set sip.advertise_address"
         )
         yield ("media", "bind"), why
+
+
+def _workers_without_ports(settings: Settings) -> Iterator[tuple[SettingPath, str]]:
+    """Yield when the ports are too few for each worker to have a pair."""
+    low, high = settings.media.rtp_range
+    pairs, workers = (high - low - low % 2 + 1) // 2, settings.media.workers
+    if pairs < workers:
+        why = (
+            f"{low}-{high} has {pairs} pairs of an even port and the next: too few for "
+            f"media.workers: {workers}, each of which needs one"
+        )
+        yield ("media", "rtp_range"), why
 
 
 def _people(settings: Settings) -> Iterator[_Found]:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from emulator.clock import Clock
@@ -50,7 +50,10 @@ class WorkerLoad:
 
 
 class WorkerPool:
-    """The workers of this emulator: a new call goes where the fewest legs are."""
+    """The workers of this emulator.
+
+    A new call goes where the fewest legs are, of the workers with a port to give.
+    """
 
     def __init__(
         self,
@@ -135,21 +138,29 @@ class WorkerPool:
         """Open a leg where its call's other legs are, and return its RTP port.
 
         Raises:
-            MediaError: No port is free.
+            MediaError: No port is free: for a new call on any worker.
             WorkerLost: No worker is up, the chosen one died meanwhile, or the call's
                 other legs died with theirs.
         """
-        worker = self._homes.of_call(call_sid)
-        if worker is None:
-            free = await self._least_busy()
-            # Another leg of the call may have been placed meanwhile.
-            worker = self._homes.of_call(call_sid) or free
-        self._homes.put(leg_id, call_sid, worker)
-        try:
-            return await worker.add_leg(leg_id, call_sid, media)
-        except BaseException:
-            self._homes.remove(leg_id)
-            raise
+        full: list[Supervisor] = []
+        while True:
+            worker = self._homes.of_call(call_sid)
+            if worker is None:
+                free = await self._least_busy(full)
+                # Another leg of the call may have been placed meanwhile.
+                worker = self._homes.of_call(call_sid) or free
+            self._homes.put(leg_id, call_sid, worker)
+            try:
+                return await worker.add_leg(leg_id, call_sid, media)
+            except MediaError:
+                self._homes.remove(leg_id)
+                full.append(worker)
+                # A call's legs stay together; a new call may go elsewhere.
+                if self._homes.of_call(call_sid) or not self._up(full):
+                    raise
+            except BaseException:
+                self._homes.remove(leg_id)
+                raise
 
     def send(self, command: Command) -> None:
         """Send a command to the worker of its leg or stream; never waits.
@@ -190,18 +201,19 @@ class WorkerPool:
         worker.start()
         return worker
 
-    async def _least_busy(self) -> Supervisor:
-        up = self._up()
+    async def _least_busy(self, full: Sequence[Supervisor]) -> Supervisor:
+        up = self._up(full)
         if not up:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._one_is_up(), RESTART_WAIT_S)
-            up = self._up()
+            up = self._up(full)
         if not up or self._is_ending:
             raise WorkerLost(0, "no media worker is up")
         return min(up, key=lambda worker: len(worker.legs))
 
-    def _up(self) -> list[Supervisor]:
-        return [worker for worker in self._workers if worker.is_ready]
+    def _up(self, full: Sequence[Supervisor] = ()) -> list[Supervisor]:
+        """Return the workers that take legs, without those that have no port left."""
+        return [w for w in self._workers if w.is_ready and w not in full]
 
     async def _one_is_up(self) -> None:
         while not self._up() and not self._is_ending:

@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from emulator.errors import WorkerLost
+from emulator.worker.host import MediaError
 from tests.integration.test_worker_process import run, running
 from tests.support.media_rig import media
 
@@ -24,6 +25,31 @@ def test_a_call_stays_together_on_the_busier_worker() -> None:
             # A new call goes to the other one.
             another = await rig.pool.add_leg("C0", "CC", media())
             assert (another < 33550) is (other < 33550)
+
+    run(scenario())
+
+
+def test_a_new_call_goes_where_a_port_is_left() -> None:
+    async def scenario() -> None:
+        # One pair for the first worker, two for the second.
+        async with running(33400, 33405, workers=2) as rig:
+            ports = {await rig.pool.add_leg(f"{n}", f"C{n}", media()) for n in range(3)}
+            assert ports == {33400, 33402, 33404}
+            for _ in range(2):
+                with pytest.raises(MediaError, match="no even port"):
+                    await rig.pool.add_leg("4", "C4", media())
+            assert sorted(load.legs for load in rig.pool.loads()) == [1, 2]
+
+    run(scenario())
+
+
+def test_a_leg_stays_with_its_call_although_another_worker_has_a_port() -> None:
+    async def scenario() -> None:
+        async with running(33406, 33409, workers=2) as rig:
+            await rig.pool.add_leg("A0", "CA", media())
+            with pytest.raises(MediaError, match="no even port"):
+                await rig.pool.add_leg("A1", "CA", media())
+            await rig.pool.add_leg("B0", "CB", media())
 
     run(scenario())
 

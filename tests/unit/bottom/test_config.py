@@ -70,6 +70,21 @@ def test_a_range_of_ports_is_a_list_or_has_a_dash(given: str) -> None:
     assert loaded.settings.media.rtp_range == (20000, 30000)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "workers", "pairs"),
+    [(10000, 10003, 3, 2), (10001, 10004, 2, 1), (10001, 10002, 1, 0)],
+)
+def test_each_worker_needs_a_pair_of_ports(
+    low: int, high: int, workers: int, pairs: int
+) -> None:
+    text = f"media: {{workers: {workers}, rtp_range: [{low}, {high}]}}\n"
+    told = problems(text=text)
+    assert "media.rtp_range" in told
+    assert f"{pairs} pairs" in told
+    assert f"media.workers: {workers}" in told
+    load(f"media: {{workers: {workers}, rtp_range: [{low}, {low + 2 * workers}]}}\n")
+
+
 def test_a_profile_reaches_into_sections_and_the_user_beats_it_there() -> None:
     loaded = load("profile: documented\nstream: {custom_params: {max_chars: 99}}\n")
     limits = loaded.settings.stream.custom_params
