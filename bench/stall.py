@@ -4,6 +4,7 @@
 
 An echo bot: the round trip of each frame before the stall and from one second after it.
 A bot that sends ahead of real time: every frame of its 3 s message, in order.
+Status 1 when the round trip is not back within half a frame, or a frame is missing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import signal
 import socket
 import statistics
 import struct
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -35,6 +37,7 @@ FRAME_S, FRAME_BYTES = 0.02, 160
 
 AHEAD_FRAMES = 150
 RECOVERY_S = 1.0
+TOLERANCE_MS = 10
 
 Bot = Callable[[ServerConnection, dict[str, Any]], Awaitable[None]]
 
@@ -181,18 +184,31 @@ async def measure_ahead(stall_s: float) -> dict[str, Any]:
     }
 
 
+def failures(echo: dict[str, Any], ahead: dict[str, Any]) -> list[str]:
+    """Say what is not as it must be."""
+    found = []
+    added_ms = echo["round_trip_1s_after_ms"] - echo["round_trip_before_ms"]
+    if added_ms > TOLERANCE_MS:
+        found.append(f"{added_ms:.1f} ms of delay stayed after {RECOVERY_S:g} s")
+    if ahead["frames_missing"] or not ahead["in_order"]:
+        found.append(f"a bot ahead of time lost {ahead['frames_missing']} frames")
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--stall-ms", type=int, default=200)
     stall_s = parser.parse_args().stall_ms / 1000
-    result = {
+    result: dict[str, Any] = {
         "stall_ms": stall_s * 1000,
         "echo": asyncio.run(measure_echo(stall_s)),
         "ahead": asyncio.run(measure_ahead(stall_s)),
     }
+    result["failures"] = failures(result["echo"], result["ahead"])
     print(json.dumps(result, indent=1))
+    sys.exit(1 if result["failures"] else 0)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from emulator.media.g711 import BYTES_PER_MS
 # Silence between two pieces of audio that is shorter than this is heard as a hole in
 # speech (an underrun); a longer one is a pause that the speaker made.
 GAP_LIMIT_MS = 200
+# What ``take_least`` answers when there was no audio to come on top of.
+NOTHING_CAME = 1 << 40
 
 
 @dataclass(slots=True)
@@ -55,7 +57,7 @@ class Playout:
 
     __slots__ = (
         "_audio", "_dry_slots", "_due", "_entries", "_frame_bytes", "_head",
-        "_is_playing", "_past_peak_bytes", "_peak_bytes", "_position", "_silence",
+        "_is_playing", "_least_bytes", "_past_peak_bytes", "_peak_bytes", "_position", "_silence",
         "dropped_bytes", "gap_ms", "queued_bytes", "underruns",
     )  # fmt: skip
 
@@ -74,6 +76,8 @@ class Playout:
         self.queued_bytes = 0
         # The most that was waiting: since ``take_peak``, and before it.
         self._peak_bytes = self._past_peak_bytes = 0
+        # The least that was left when more came, since ``take_least``.
+        self._least_bytes = NOTHING_CAME
         self.dropped_bytes = 0
         self.underruns = 0
         self.gap_ms = 0
@@ -107,6 +111,8 @@ class Playout:
     ) -> None:
         """Queue ``audio``; what ``loops`` is as long as a frame at least."""
         self._entries.append(Segment(audio, owner, message, loops))
+        if self.queued_bytes < self._least_bytes and self._is_playing:
+            self._least_bytes = self.queued_bytes
         self.queued_bytes += len(audio)
         if self.queued_bytes > self._peak_bytes:
             self._peak_bytes = self.queued_bytes
@@ -222,6 +228,14 @@ class Playout:
         peak, self._peak_bytes = self._peak_bytes, self.queued_bytes
         self._past_peak_bytes = max(self._past_peak_bytes, peak)
         return peak
+
+    def take_least(self) -> int:
+        """Return the least that was left when more came, since the last call.
+
+        The silence before the first audio, and one that was heard, do not count.
+        """
+        least, self._least_bytes = self._least_bytes, NOTHING_CAME
+        return least
 
     def counters(self) -> dict[str, int]:
         """Return what was counted, by names that carry their units."""

@@ -10,12 +10,16 @@ hides the stall by itself.
 from __future__ import annotations
 
 from emulator.media.g711 import BYTES_PER_MS, Law, peak
-from emulator.media.playout import Playout
+from emulator.media.playout import NOTHING_CAME, Playout
 
 # A live queue is this short at every slot: one frame of prebuffer and one more, and a
 # message of up to 100 ms that has just come.
 LIVE_LIMIT_MS = 20 + 20 + 100
 RECOVERY_S = 1.0
+# What is left when more comes is looked at over as long: longer than a live bot's
+# messages are apart. Frames that are not quiet go so early that it is seen once more.
+_LOOK_S = 0.12
+_MARGIN_S = 2 * _LOOK_S
 # A queue that is longer than the stall explains belongs to a bot that sends ahead.
 _AHEAD_MARGIN_MS = 100
 # About -50 dBm0: speech is louder.
@@ -33,8 +37,9 @@ class StallRecovery:
     """
 
     __slots__ = (
-        "_deadline_s", "_owed_bytes", "_peak_before_bytes", "_playout", "_usual_bytes",
-        "discarded_ms", "is_active", "stalled_ms", "stalls",
+        "_deadline_s", "_least_before_bytes", "_look_until_s", "_owed_bytes",
+        "_peak_before_bytes", "_playout", "_surplus_bytes", "_usual_bytes",
+        "_usual_least_bytes", "discarded_ms", "is_active", "stalled_ms", "stalls",
     )  # fmt: skip
 
     def __init__(self, playout: Playout) -> None:
@@ -44,13 +49,21 @@ class StallRecovery:
         self.discarded_ms = 0
         self._playout = playout
         self._peak_before_bytes = 0
+        self._least_before_bytes = NOTHING_CAME
+        # Before the stall: the most that waited, and the least when more came.
         self._usual_bytes = 0
+        self._usual_least_bytes = NOTHING_CAME
+        # What stays even when the queue is shortest, as seen in the last look.
+        self._surplus_bytes = 0
+        self._look_until_s = 0.0
         self._owed_bytes = 0
         self._deadline_s = 0.0
 
     def roll(self) -> None:
         """Forget the queue of the second before the last; called once a second."""
         self._peak_before_bytes = self._playout.take_peak()
+        if not self.is_active:
+            self._least_before_bytes = self._playout.take_least()
 
     def stalled(self, stall_ms: int, now_s: float) -> None:
         """Begin a recovery if the leg was live; called before the next slot."""
@@ -63,6 +76,9 @@ class StallRecovery:
         self._owed_bytes = min(self._owed_bytes + stall_ms * BYTES_PER_MS, limit)
         if not self.is_active:
             self._usual_bytes = usual
+            least = self._playout.take_least()
+            self._usual_least_bytes = min(least, self._least_before_bytes)
+        self._look_again(now_s)
         self._deadline_s = now_s + RECOVERY_S
         self.is_active = True
 
@@ -78,8 +94,11 @@ class StallRecovery:
             self.is_active = False
             self._owed_bytes = 0
             return
+        self._look(now_s)
+        excess = max(excess, self._surplus_bytes)
         # From here on it takes a frame in every slot to be done in time.
-        must = now_s >= self._deadline_s - excess / (1000 * BYTES_PER_MS)
+        last_s = self._deadline_s - _MARGIN_S
+        must = now_s >= last_s - excess / (1000 * BYTES_PER_MS)
         for _ in range(1 if must else _MAX_QUIET_FRAMES):
             if excess < frame_bytes or not (must or self._is_quiet_next(law)):
                 return
@@ -87,6 +106,27 @@ class StallRecovery:
             excess -= frame_bytes
             self._owed_bytes -= frame_bytes
             self.discarded_ms += frame_bytes // BYTES_PER_MS
+            self._surplus_bytes = max(0, self._surplus_bytes - frame_bytes)
+            if not self._surplus_bytes:
+                self._look_again(now_s)
+
+    def _look(self, now_s: float) -> None:
+        """See what stays in the queue all the time, beyond what did before the stall.
+
+        The most that waits says too little: a message that comes a little early makes
+        it a frame longer, and a frame of delay would stay.
+        """
+        if now_s < self._look_until_s or self._surplus_bytes:
+            return
+        least = self._playout.take_least()
+        if NOTHING_CAME not in (least, self._usual_least_bytes):
+            self._surplus_bytes = max(0, least - self._usual_least_bytes)
+        self._look_until_s = now_s + _LOOK_S
+
+    def _look_again(self, now_s: float) -> None:
+        self._playout.take_least()
+        self._surplus_bytes = 0
+        self._look_until_s = now_s + _LOOK_S
 
     def counters(self) -> dict[str, int]:
         """Return what was counted, by names that carry their units."""
