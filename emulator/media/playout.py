@@ -57,8 +57,8 @@ class Playout:
 
     __slots__ = (
         "_audio", "_dry_slots", "_due", "_entries", "_frame_bytes", "_head",
-        "_is_playing", "_least_bytes", "_past_peak_bytes", "_peak_bytes", "_position", "_silence",
-        "dropped_bytes", "gap_ms", "queued_bytes", "underruns",
+        "_is_playing", "_least_bytes", "_past_peak_bytes", "_peak_bytes", "_position",
+        "_silence", "dropped_bytes", "gap_ms", "queued_bytes", "underruns",
     )  # fmt: skip
 
     def __init__(self, frame_bytes: int, silence: int) -> None:

@@ -2,8 +2,8 @@
 
 While the worker stands still, a live conversation goes on outside: what the bot sends
 afterwards comes on top of what it would have sent anyway, and would be heard late for
-the rest of the call. So, after a stall of S ms, at most S ms are discarded within a
-second, silence first. A bot that sends ahead of real time loses nothing: its queue
+the rest of the call. So, after a stall of S ms, at most S ms (in whole frames, and one
+more: nobody saw it begin) are discarded within a second, silence first. A bot that sends ahead of real time loses nothing: its queue
 hides the stall by itself.
 """
 
@@ -20,6 +20,8 @@ RECOVERY_S = 1.0
 # messages are apart. Frames that are not quiet go so early that it is seen once more.
 _LOOK_S = 0.12
 _MARGIN_S = 2 * _LOOK_S
+# A stall may have begun up to a frame before the tick that it was noticed by.
+_UNSEEN_MS = 20
 # A queue that is longer than the stall explains belongs to a bot that sends ahead.
 _AHEAD_MARGIN_MS = 100
 # About -50 dBm0: speech is louder.
@@ -73,7 +75,8 @@ class StallRecovery:
         self.stalls += 1
         self.stalled_ms += stall_ms
         limit = int(RECOVERY_S * 1000) * BYTES_PER_MS
-        self._owed_bytes = min(self._owed_bytes + stall_ms * BYTES_PER_MS, limit)
+        owed_bytes = self._owed_bytes + (stall_ms + _UNSEEN_MS) * BYTES_PER_MS
+        self._owed_bytes = min(owed_bytes, limit)
         if not self.is_active:
             self._usual_bytes = usual
             least = self._playout.take_least()
@@ -90,7 +93,7 @@ class StallRecovery:
         """
         excess = self._playout.queued_bytes - self._usual_bytes
         is_ahead = excess > self._owed_bytes + _AHEAD_MARGIN_MS * BYTES_PER_MS
-        if is_ahead or now_s > self._deadline_s or self._owed_bytes < frame_bytes:
+        if is_ahead or now_s > self._deadline_s or self._owed_bytes <= 0:
             self.is_active = False
             self._owed_bytes = 0
             return

@@ -73,6 +73,7 @@ def test_a_live_echo_is_back_to_its_delay_within_a_second() -> None:
         assert stats["stalls"] == 1
         assert 180 <= stats["stalled_ms"] <= 200
         assert 0 < stats["stall_discarded_ms"] <= 200
+        echo.turn(live_letters(5))
         (note,) = rig.happened("note")
         assert "stood still" in str(note["text"])
 
@@ -81,7 +82,7 @@ def test_a_message_that_once_came_early_leaves_no_delay_after_a_stall() -> None:
     with Rig() as rig:
         echo = start_echo(rig)
         before = echo.queued_ms()
-        # Two messages in one slot, none in the next: the most that waited is a frame more.
+        # Two messages in one slot, none in the next: at most a frame more waited.
         echo.peer.send(live_letters(1)[0])
         rig.run(5)
         echo.answer()
