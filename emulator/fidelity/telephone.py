@@ -118,7 +118,8 @@ ROWS = (
         differs="8 kHz, and that two channels share the 8 kbps, is assumed.",
     ),
     Row(
-        "Encrypt DTMF puts silence where keys are heard; the timeline hides them",
+        "Encrypt DTMF puts silence where keys are heard, and hides them on the "
+        "timeline, while its own applet runs",
         "assumed", "streaming spec §6", "media/digit_silence.py",
     ),
     Row(

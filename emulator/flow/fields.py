@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
     ValidationInfo,
     model_validator,
 )
 from pydantic.fields import FieldInfo
+from pydantic_core import InitErrorDetails
 
 from emulator.flow import urls
 from emulator.flow.ports import (
@@ -144,6 +147,54 @@ class RecordOptions(BaseModel):
         return Recording(self.channels, self.format, self.encrypt_dtmf)
 
 
+Check: TypeAlias = Callable[[type[BaseModel], Mapping[str, Any]], str | None]
+"""Tells what is wrong with the data of a model, as they stand in the file."""
+
+
+def fields_together(check: Check) -> Any:
+    """Return a validator of a model's fields together, as they stand in the file.
+
+    What ``check`` complains of is told beside what is wrong with single fields; an
+    ``after`` validator would not run then.
+    """
+
+    def validate(
+        cls: type[BaseModel], data: Any, read: ModelWrapValidatorHandler[BaseModel]
+    ) -> BaseModel:
+        complaint = check(cls, data) if isinstance(data, dict) else None
+        try:
+            model = read(data)
+        except ValidationError as error:
+            if complaint is None:
+                raise
+            found = cast(list[InitErrorDetails], error.errors(include_url=False))
+            both = [*found, _said(complaint, data)]
+            raise ValidationError.from_exception_data(error.title, both) from None
+        if complaint is not None:
+            raise ValueError(complaint)
+        return model
+
+    return model_validator(mode="wrap")(cast(Any, classmethod(validate)))
+
+
+def _said(complaint: str, data: Any) -> InitErrorDetails:
+    error = ValueError(complaint)
+    return {"type": "value_error", "loc": (), "input": data, "ctx": {"error": error}}
+
+
+def exactly_one(*fields: str) -> Any:
+    """Return a validator that refuses none and several of ``fields``."""
+    names = ", ".join(map(repr, fields[:-1]))
+
+    def check(cls: type[BaseModel], data: Mapping[str, Any]) -> str | None:
+        given = sum(data.get(field) is not None for field in fields)
+        if given == 1 or (not given and data.keys() - cls.model_fields.keys()):
+            return None  # A strange field may be meant for one of them.
+        return f"needs exactly one of {names} and {fields[-1]!r}"
+
+    return fields_together(check)
+
+
 class Audible(BaseModel):
     """Something to play: ``text``, ``file`` (WAV, MP3) or ``audio_url``.
 
@@ -173,20 +224,11 @@ class Audible(BaseModel):
             return AudioUrl(self.audio_url)
         return spoken(self.text or "", silence_ms)
 
-    def require_one(self, *fields: str) -> None:
-        """Refuse none and several of ``fields``."""
-        if sum(getattr(self, field) is not None for field in fields) != 1:
-            names = ", ".join(repr(field) for field in fields)
-            raise ValueError(f"needs exactly one of {names}")
-
 
 class Prompt(Audible):
     """Exactly one of ``text``, ``file`` and ``audio_url``."""
 
-    @model_validator(mode="after")
-    def _has_one_source(self) -> Prompt:
-        self.require_one("text", "file", "audio_url")
-        return self
+    _has_one_source = exactly_one("text", "file", "audio_url")
 
 
 def spoken(text: str, silence_ms: int) -> Source:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from emulator.flow.applet import (
     Applet,
@@ -26,7 +26,14 @@ from emulator.flow.connect_plan import (
     parse_numbers,
 )
 from emulator.flow.context import CallState, Conversation, RungLeg
-from emulator.flow.fields import NodeName, PhoneNumber, Prompt, RecordOptions, WebUrl
+from emulator.flow.fields import (
+    NodeName,
+    PhoneNumber,
+    Prompt,
+    RecordOptions,
+    WebUrl,
+    exactly_one,
+)
 from emulator.flow.ports import Capability, Dial, DialResult, Playback, Verb
 from emulator.flow.programmable import AnswerError, ask, check_answer, fetch
 from emulator.flow.urls import StreamUrlRules
@@ -85,12 +92,7 @@ class Connect(Applet):
     no_answer: NodeName | None = None
     not_dialled: NodeName | None = None
 
-    @model_validator(mode="after")
-    def _dials_one_way(self) -> Connect:
-        ways = (self.dial, self.numbers_url, self.url)
-        if sum(way is not None for way in ways) != 1:
-            raise ValueError("needs exactly one of 'dial', 'numbers_url' and 'url'")
-        return self
+    _dials_one_way = exactly_one("dial", "numbers_url", "url")
 
     def exits(self) -> Iterator[Exit]:
         for name in self.EXITS:

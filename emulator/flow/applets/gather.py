@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from emulator.flow.applet import Applet, AppletRun, Finding, Need, Outcome, carry_out
 from emulator.flow.context import CallState
-from emulator.flow.fields import Key, NodeName, Prompt, WebUrl, spoken
+from emulator.flow.fields import Key, NodeName, Prompt, WebUrl, exactly_one, spoken
 from emulator.flow.ports import AudioUrl, Capability, Collect, Source, Verb
 from emulator.flow.programmable import Answer, AnswerError, ask
 from emulator.flow.urls import StreamUrlRules
@@ -88,11 +88,7 @@ class Gather(Applet):
     on_digits: NodeName | None = None
     on_nothing: NodeName | None = None
 
-    @model_validator(mode="after")
-    def _asks_one_way(self) -> Gather:
-        if (self.prompt is None) == (self.url is None):
-            raise ValueError("needs exactly one of 'prompt' and 'url'")
-        return self
+    _asks_one_way = exactly_one("prompt", "url")
 
     def needs(self) -> Iterator[Need]:
         yield Need(Capability.COLLECT)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from typing import Any, Literal
 
-from pydantic import model_validator
-
 from emulator.flow.applet import Applet, AppletRun, Need, Outcome, carry_out
 from emulator.flow.context import CallState
-from emulator.flow.fields import Audible, NodeName, WebUrl, spoken
+from emulator.flow.fields import Audible, NodeName, WebUrl, exactly_one, spoken
 from emulator.flow.parameters import add_query, greeting_parameters, mask_secrets
 from emulator.flow.ports import AudioUrl, Capability, Fetch, Play, Source, Verb
 from emulator.flow.urls import RESOLVER_SCHEMES, check_url
@@ -33,10 +31,7 @@ class Greeting(Audible, Applet):
     url: WebUrl | None = None
     next: NodeName | None = None
 
-    @model_validator(mode="after")
-    def _has_one_source(self) -> Greeting:
-        self.require_one("text", "file", "audio_url", "url")
-        return self
+    _has_one_source = exactly_one("text", "file", "audio_url", "url")
 
     def needs(self) -> Iterator[Need]:
         if self.audio_url is not None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from emulator.flow.applet import Applet, AppletRun, Need, Outcome, carry_out
 from emulator.flow.context import CallState
-from emulator.flow.fields import NodeName, WebUrl
+from emulator.flow.fields import NodeName, WebUrl, exactly_one
 from emulator.flow.ports import Capability, SendMessage, Verb
 from emulator.flow.programmable import AnswerError, check_answer, fetch
 
@@ -29,11 +29,7 @@ class Sms(Applet):
     to: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     next: NodeName | None = None
 
-    @model_validator(mode="after")
-    def _has_one_text(self) -> Sms:
-        if (self.text is None) == (self.url is None):
-            raise ValueError("needs exactly one of 'text' and 'url'")
-        return self
+    _has_one_text = exactly_one("text", "url")
 
     def needs(self) -> Iterator[Need]:
         yield Need(Capability.SEND_MESSAGE)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import BaseModel
 
 from emulator.flow import urls
 from emulator.flow.applet import AppletRun, Need, Outcome, carry_out
 from emulator.flow.context import CallState, StreamRecord
-from emulator.flow.fields import NodeName
+from emulator.flow.fields import NodeName, fields_together
 from emulator.flow.ports import (
     Capability,
     Hangup,
@@ -18,6 +18,13 @@ from emulator.flow.ports import (
     StopStream,
 )
 from emulator.flow.streaming import BLANK, BotApplet, ResolverError, fail_stream
+
+
+def _url_without_start(cls: type[BaseModel], data: Mapping[str, Any]) -> str | None:
+    action, has_url = data.get("action"), data.get("url") is not None
+    if action not in ("start", "stop") or (action == "start") == has_url:
+        return None
+    return "'url' belongs to action: start, and only to it"
 
 
 class Stream(BotApplet):
@@ -28,11 +35,7 @@ class Stream(BotApplet):
     action: Literal["start", "stop"]
     next: NodeName | None = None
 
-    @model_validator(mode="after")
-    def _has_url_to_start(self) -> Stream:
-        if (self.action == "start") != (self.url is not None):
-            raise ValueError("'url' belongs to action: start, and only to it")
-        return self
+    _has_url_to_start = fields_together(_url_without_start)
 
     def needs(self) -> Iterator[Need]:
         yield Need(Capability.FORK_STREAM)

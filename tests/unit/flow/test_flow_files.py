@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from emulator.errors import ConfigError
+from emulator.cli.commands.flow import check
+from emulator.errors import ConfigError, ExitStatus
 from emulator.flow.catalogue import FlowFile, check_files, load_catalogue
 from emulator.flow.fields import FlowPlace
 from emulator.flow.loader import LoadRules
@@ -17,26 +19,47 @@ from emulator.service import find_flow_files
 ROOT = Path(__file__).parents[3]
 SHIPPED = sorted((ROOT / "flows").glob("*.yaml"))
 BROKEN = sorted((ROOT / "tests/data/flows/broken").glob("*.yaml"))
-TODAY = frozenset({Capability.PLAY, Capability.STREAM, Capability.HANG_UP})
 
 
 def file(path: Path) -> FlowFile:
-    place = FlowPlace("audio", lambda name: name == "audio/hello.wav")
-    return FlowFile(path.name, path.read_text(), place)
+    (found,) = find_flow_files([path])
+    return found
 
 
 def rules(env: Mapping[str, str] | None = None) -> LoadRules:
-    return LoadRules(TODAY, env or {})
-
-
-def all_rules() -> LoadRules:
-    return LoadRules(frozenset(Capability))
+    return LoadRules(frozenset(Capability), env or {})
 
 
 @pytest.mark.parametrize("path", BROKEN, ids=lambda path: path.stem)
-def test_a_broken_file_gives_its_expected_report(path: Path) -> None:
-    expected = path.with_suffix(".txt").read_text()
-    assert str(check_files([file(path)], rules())) + "\n" == expected
+def test_a_broken_file_gives_its_expected_report(
+    path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What ``exotel-emulator flow check`` prints where file and prompt lie."""
+    shutil.copy(path, tmp_path)
+    (tmp_path / "hello.wav").touch()
+    monkeypatch.chdir(tmp_path)
+    status = check([Path(path.name)], None, None)
+    printed = capsys.readouterr().out
+    assert printed == path.with_suffix(".txt").read_text()
+    assert (status == ExitStatus.USAGE) == ("error: " in printed)
+
+
+def test_what_cannot_be_carried_out_is_not_supported_yet() -> None:
+    text = (
+        'flow: a\napp_id: "1"\nstart: g\napplets:\n'
+        '  g: {type: greeting, url: "http://h/hello", next: m}\n'
+        '  m: {type: voicemail, prompt: {text: "Speak."}, mailbox: sales}\n'
+    )
+    can_little = LoadRules(frozenset({Capability.PLAY}))
+    report = check_files([flow_file("a.yaml", text)], can_little)
+    assert str(report) == (
+        "error: a.yaml:5:28: applets.g.url: not supported yet: "
+        "a request to an http(s) URL, playing an audio URL\n"
+        "error: a.yaml:6:3: applets.m: not supported yet: recording a message"
+    )
 
 
 def test_every_problem_of_every_file_is_reported_at_once() -> None:
@@ -49,13 +72,13 @@ def test_every_problem_of_every_file_is_reported_at_once() -> None:
 
 
 def test_the_shipped_flows_are_without_fault() -> None:
-    report = check_files([file(path) for path in SHIPPED], all_rules())
+    report = check_files([file(path) for path in SHIPPED], rules())
     assert str(report) == ""
     assert {flow.flow for flow in report.flows} == {path.stem for path in SHIPPED}
 
 
 def test_every_shipped_flow_greets_first_and_hangs_up_last() -> None:
-    catalogue, _ = load_catalogue([file(path) for path in SHIPPED], all_rules())
+    catalogue, _ = load_catalogue([file(path) for path in SHIPPED], rules())
     for flow in catalogue:
         assert flow.applets[flow.start].type == "greeting"
         assert any(applet.type == "hangup" for applet in flow.applets.values())
@@ -79,7 +102,7 @@ def test_a_stream_that_nobody_is_told_of_is_a_trap_once_webhooks_work() -> None:
         '  b: {type: voicebot, url: "ws://b/?sample-rate=8000", next: c}\n'
         '  c: {type: connect, dial: ["user:alice"]}\n'
     )
-    report = check_files([flow_file("a.yaml", text)], all_rules())
+    report = check_files([flow_file("a.yaml", text)], rules())
     [warning] = report.warnings
     assert str(warning) == (
         "a.yaml:6:3: applets.b: no Passthru right behind this stream: "
@@ -163,3 +186,36 @@ def test_a_strange_key_is_complained_about_once() -> None:
     report = check_files([flow_file("a.yaml", text)], LoadRules(frozenset(Capability)))
     (problem,) = report.problems
     assert problem.message.startswith("'monday' is none of mon, tue")
+
+
+@pytest.mark.parametrize(
+    ("applet", "said"),
+    [
+        (
+            'greeting, text: "x", file: nope.wav, next: l',
+            ["needs exactly one of 'text', 'file', 'audio_url' and 'url'",
+             "there is no file 'nope.wav'", "there is no applet 'l'"],
+        ),
+        (
+            'connect, url: "http://h/", dial: ["al"]',
+            ["needs exactly one of 'dial', 'numbers_url' and 'url'",
+             "must be user:<name>, sip:<trunk> or a telephone number"],
+        ),
+        (
+            'ivr, prompt: {text: "", file: a.wav}, keys: {}',
+            ["needs exactly one of 'text', 'file' and 'audio_url'",
+             "must not be empty", "there is no file 'a.wav'", "must not be empty"],
+        ),
+        (
+            'stream, action: stop, url: "ftp://h/"',
+            ["'url' belongs to action: start, and only to it",
+             "must begin with ws:// or wss://, not ftp://"],
+        ),
+    ],
+)  # fmt: skip
+def test_fields_that_do_not_fit_are_reported_beside_those_that_are_wrong(
+    applet: str, said: list[str]
+) -> None:
+    text = f'flow: a\napp_id: "1"\nstart: g\napplets:\n  g: {{type: {applet}}}\n'
+    report = check_files([flow_file("a.yaml", text)], rules())
+    assert [problem.message for problem in report.problems] == said
