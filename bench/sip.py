@@ -12,6 +12,10 @@ run.
 Processor time is from the first call until the last transaction has lingered, so it
 includes what the process uses when it is idle. What is open is asked of
 ``/emulator/v1/diagnostics``.
+
+It exits with 1 when a call failed, something is left open, or the soak's second run
+grew.
+The goals of speed are told as met or missed: they depend on the machine.
 """
 
 from __future__ import annotations
@@ -45,6 +49,8 @@ WARM_UP_RATE_PER_S, WARM_UP_CALLS = 400, 6_000
 NUMBER = "08010000001"
 # A minute's calls are few, an hour's are not to be remembered: memory is measured.
 KEEP_ENDED = 100
+MOST_MORE_BYTES = 2 << 20
+GOAL_RATE_PER_S, GOAL_MS_PER_CALL, GOAL_PARSE_US = 200, 1.0, 25.0
 
 CONFIG = f"""\
 calls: {{ring_ms: 0, keep_ended: {KEEP_ENDED}}}
@@ -193,6 +199,34 @@ def table(rows: list[dict[str, Any]], invite_us: float) -> str:
     return "\n".join([*lines, f"a plain INVITE is parsed in {invite_us:.1f} µs"])
 
 
+def goals(rows: list[dict[str, Any]], invite_us: float) -> list[str]:
+    """Return how the goals of speed fared, a line each."""
+    made = [("parse a plain INVITE", invite_us, GOAL_PARSE_US, "µs")] + [
+        (f"{row['transport']} at {GOAL_RATE_PER_S}/s, control per call",
+         row["control_cpu_ms_per_call"], GOAL_MS_PER_CALL, "ms")
+        for row in rows if row["rate_per_s"] == GOAL_RATE_PER_S
+    ]  # fmt: skip
+    return [
+        f"{'met' if had <= most else 'missed'}: {what}: {had:.3f} {unit}, goal {most}"
+        for what, had, most, unit in made
+    ]
+
+
+def faults(rows: list[dict[str, Any]], *, has_soak: bool) -> list[str]:
+    """Return what must never be, whatever the machine."""
+    found = []
+    for row in rows:
+        where = f"{row['transport']} at {row['rate_per_s']}/s"
+        if row["failed"]:
+            found.append(f"{where}: {row['failed']} calls failed")
+        if row["left"]:
+            found.append(f"{where}: {row['left']} left open")
+    if has_soak and rows[-1]["more_bytes"] >= MOST_MORE_BYTES:
+        grown = rows[-1]["more_bytes"] // 1024
+        found.append(f"the soak's second run added {grown} kB")
+    return found
+
+
 def save(name: str, result: dict[str, Any], shown: str) -> Path:
     """Write JSON, and the table with the machine's facts; return the first."""
     RESULTS.mkdir(exist_ok=True)
@@ -245,6 +279,10 @@ def main() -> None:
     print(json.dumps(result))
     if arguments.save:
         print(f"written to {save(arguments.save, result, shown)}", file=sys.stderr)
+    found = faults(rows, has_soak=bool(arguments.soak))
+    for line in [*goals(rows, invite_us), *found]:
+        print(line, file=sys.stderr)
+    sys.exit(1 if found else 0)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class Knock:
         headers: First value of each ``X-`` header, by name as typed.
         registered_user: Who has registered from this source, if anybody.
         digest: ``none`` without credentials, ``wrong`` or ``verified``.
-        digest_user: Who the credentials are of, when verified.
+        digest_user: Who the credentials say they are of; believed when verified.
     """
 
     dialled: str
@@ -190,8 +190,8 @@ def _identify(settings: Settings, facts: Knock, notes: list[str]) -> Origin | Re
     """Find out who calls; a trunk with credentials is challenged in any case."""
     if facts.digest == "wrong":
         return Refused(
-            403, "digest", "the digest credentials do not match any of "
-            "trunks[].credentials or users[]", (DIGEST_MISMATCH_HEADER,),
+            403, "digest", f"the digest credentials of {facts.digest_user!r} match "
+            "none of trunks[].credentials or users[]", (DIGEST_MISMATCH_HEADER,),
         )  # fmt: skip
     if facts.digest == "verified":
         return _origin_of_credentials(settings, facts.digest_user or "")

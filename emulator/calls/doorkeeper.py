@@ -69,7 +69,7 @@ class Doorkeeper:
             headers=_x_headers(invite),
             registered_user=self._registered_at(invite.source.ip),
             digest=_outcome(verdict),
-            digest_user=verdict.user if verdict.problem is None else None,
+            digest_user=_named(verdict),
         )
 
     def admit(self, facts: Knock, active: int) -> Answer:
@@ -112,6 +112,11 @@ def _passwords(settings: Settings) -> dict[str, str]:
         name: password.get_secret_value()
         for name, password in {**people, **trunks}.items()
     }
+
+
+def _named(verdict: Verdict) -> str | None:
+    """Return whom the credentials name; unless they are right, for reading alone."""
+    return verdict.user if verdict.problem is None else printable(verdict.user) or None
 
 
 def _outcome(verdict: Verdict) -> Literal["none", "wrong", "verified"]:

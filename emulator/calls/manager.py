@@ -29,6 +29,7 @@ from emulator.errors import EmulatorError
 from emulator.faults import FaultRule
 from emulator.flow.catalogue import FlowCatalogue
 from emulator.sip.errors import SipParseError
+from emulator.sip.party import because
 from emulator.sip.session import IncomingInvite
 from emulator.sip.trace import SipTrace
 from emulator.text import printable
@@ -114,13 +115,15 @@ class CallManager:
             facts = self._doorkeeper.facts(invite)
         except SipParseError as error:
             logger.warning("INVITE from %s refused with 400: %s", invite.source, error)
-            invite.session.reject(400, headers=[("Reason", _sip_reason(400, error))])
+            said = [("Reason", _sip_reason(400, error)), because(str(error))]
+            invite.session.reject(400, headers=said)
             return
         answer = self._doorkeeper.admit(facts, self.active)
         if isinstance(answer, Refused) and answer.challenge:
             # The caller's next INVITE has the same Call-ID: that will be the call.
             logger.info("INVITE from %s: %s", invite.source, answer.explanation)
-            invite.session.reject(answer.status, headers=answer.headers)
+            said = [*answer.headers, because(answer.explanation)]
+            invite.session.reject(answer.status, headers=said)
             return
         self._begin(invite, self._facts(invite, facts, answer), answer)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from emulator.ids import IdSource
 from emulator.sip.address import SourceAddress, Target
 from emulator.sip.auth import DigestServer, Problem
@@ -9,9 +11,13 @@ from emulator.sip.errors import SipParseError
 from emulator.sip.message import Request
 from emulator.sip.nat import is_own_host
 from emulator.sip.options import OwnNetworks, SipOptions
-from emulator.sip.party import ACCEPT, SUPPORTED, LocalParty, Reply, warning
+from emulator.sip.party import ACCEPT, SUPPORTED, LocalParty, Reply, because, warning
 from emulator.sip.registrar import Binding, Registrar
 from emulator.sip.screening import objection_from
+
+logger = logging.getLogger(__name__)
+_WHO = because("REGISTER takes the credentials of a user (users[])")
+_STALE = because("the nonce of these credentials is too old: take the new one")
 
 
 class OutsideRequests:
@@ -53,11 +59,13 @@ class OutsideRequests:
 
     def busy(self, text: str = "the emulator takes no new calls now") -> Reply:
         """No new work is taken now, and why."""
+        logger.info("a SIP request gets 503: %s", text)
         return Reply(
             503,
             (
                 ("Retry-After", str(self._options.retry_after_s)),
                 ("Reason", f'SIP;cause=503;text="{text}"'),
+                because(text),
             ),
         )
 
@@ -72,12 +80,20 @@ class OutsideRequests:
 
     def register(self, request: Request, source: SourceAddress, now_s: float) -> Reply:
         """RFC 3261 §10.3: who is it, may they, then the bindings."""
+        reply = self._register(request, source, now_s)
+        if reply.status >= 400:
+            why = dict(reply.headers).get("Warning", "")
+            logger.info("REGISTER from %s gets %d: %s", source, reply.status, why)
+        return reply
+
+    def _register(self, request: Request, source: SourceAddress, now_s: float) -> Reply:
         try:
             verdict = self._digest.check(request, now_s)
             user = request.to.sip_uri.user_text
             if verdict.problem in {Problem.MISSING, Problem.STALE}:
                 stale = verdict.problem is Problem.STALE
-                return Reply(401, tuple(self._digest.challenge(now_s, stale=stale)))
+                challenge = self._digest.challenge(now_s, stale=stale)
+                return Reply(401, (*challenge, _STALE if stale else _WHO))
             if verdict.problem is Problem.WRONG or verdict.user != user:
                 what = warning(f"no user {user[:80]!r} with these credentials")
                 return Reply(403, (("Warning", what),))

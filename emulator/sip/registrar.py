@@ -14,7 +14,7 @@ from emulator.sip.address import SourceAddress, Target
 from emulator.sip.errors import SipParseError
 from emulator.sip.message import Request
 from emulator.sip.nat import is_loopback, observed_target, target_of_uri
-from emulator.sip.party import Reply, warning
+from emulator.sip.party import Reply, because, warning
 from emulator.sip.uri import NameAddr, SipUri
 
 DEFAULT_EXPIRES_S: Final = 3_600
@@ -148,7 +148,8 @@ def _update(
     uri = contact.sip_uri
     expires_s = _expires_s(contact, request)
     if 0 < expires_s < MIN_EXPIRES_S:
-        return Reply(423, (("Min-Expires", str(MIN_EXPIRES_S)),))
+        why = because(f"the expiry is below {MIN_EXPIRES_S} s")
+        return Reply(423, (("Min-Expires", str(MIN_EXPIRES_S)), why))
     known = next((b for b in bindings if b.contact.matches(uri)), None)
     if known is not None:
         if _is_out_of_order(known, request):

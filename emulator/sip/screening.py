@@ -62,7 +62,10 @@ def _method_objection(request: Request, methods: tuple[str, ...]) -> Reply | Non
     if request.method in methods or request.method == "PRACK":
         return None
     status = 405 if request.method in _KNOWN_METHODS else 501
-    why = because(f"method {request.method[:32]} is not served here")
+    text = f"method {request.method[:32]} is not served here"
+    if request.method == "REGISTER":
+        text += " (sip.register is refuse, or there are no users[])"
+    why = because(text)
     return Reply(status, (("Allow", ", ".join(methods)), why))
 
 

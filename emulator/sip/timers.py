@@ -49,7 +49,7 @@ class SipTimers:
 
     @property
     def timeout_s(self) -> float:
-        """64*T1: timers B, F, H, J, L, M and the waits after a CANCEL and for an ACK."""
+        """64*T1: timers B, F, H, J, L, M, the waits after a CANCEL and for an ACK."""
         return 64 * self.t1_s
 
     def initial_s(self, timer: Timer, *, reliable: bool) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.kamailio import kamailio as kamailio_in_front
-from tests.support.processes import Emulator, free_port, run
+from tests.support.processes import ROOT, Emulator, free_port, run
 from tests.support.sipp import BRIEF, DIRECT, Peer, of_kind
 
 # Whole processes, in real time.
 pytestmark = pytest.mark.slow
+PAGE = ROOT / "docs" / "phones-and-pbxes.md"
 
 
 def uri(running: Emulator, transport: str = "udp") -> str:
@@ -65,11 +67,15 @@ def test_a_cancel_goes_through_the_proxy(
     assert running.finished_call()["cause"] == "caller-cancel"
 
 
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_the_stand_in_takes_the_call_when_the_first_destination_is_dead(
-    at_once: Emulator, sipp: str, kamailio: str, workplace: Path
+    at_once: Emulator, sipp: str, kamailio: str, workplace: Path, transport: str
 ) -> None:
-    dead = f"sip:127.0.0.1:{free_port(socket.SOCK_DGRAM)};transport=udp"
-    with kamailio_in_front(kamailio, workplace, [dead, uri(at_once)]) as (_, port):
+    """By the configuration that the documentation has."""
+    (page,) = re.findall(r"```text\n(loadmodule.*?)```", PAGE.read_text(), re.DOTALL)
+    dead = f"sip:127.0.0.1:{free_port(socket.SOCK_DGRAM)};transport={transport}"
+    both = [dead, uri(at_once, transport)]
+    with kamailio_in_front(kamailio, workplace, both, page) as (_, port):
         Peer(sipp, workplace, port, BRIEF).play("hang_up_by_flow")
     assert at_once.finished_call()["cause"] == "flow-ended"
 

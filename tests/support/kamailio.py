@@ -10,6 +10,16 @@ from pathlib import Path
 
 from tests.support.processes import Process, free_port
 
+# What the documentation leaves to whoever runs it.
+_FRAME = """\
+#!KAMAILIO
+log_stderror=yes
+children=1
+tcp_children=1
+listen=udp:127.0.0.1:{port}
+listen=tcp:127.0.0.1:{port}
+"""
+LISTED = "/etc/kamailio/dispatcher.list"
 # The first destination that answers gets the call; the others are its stand-ins.
 _CONFIG = """\
 #!KAMAILIO
@@ -33,6 +43,7 @@ loadmodule "dispatcher.so"
 modparam("dispatcher", "list_file", "{directory}/dispatcher.list")
 modparam("dispatcher", "flags", 2)
 modparam("tm", "fr_timer", 1500)
+modparam("tm", "failure_exec_mode", 1)
 modparam("tm", "fr_inv_timer", 30000)
 modparam("rr", "enable_double_rr", 1)
 
@@ -73,24 +84,38 @@ failure_route[NEXT] {{
 """
 
 
-def configure(directory: Path, port: int, destinations: Sequence[str]) -> Path:
-    """Write a configuration; ``destinations`` are SIP URIs, the first one first."""
+def configure(
+    directory: Path, port: int, destinations: Sequence[str], page: str | None = None
+) -> Path:
+    """Write a configuration; ``destinations`` are SIP URIs, the first one first.
+
+    Args:
+        page: What the documentation tells people to write, instead of our own.
+    """
     lines = [
         f"1 {uri} 0 {len(destinations) - rank}" for rank, uri in enumerate(destinations)
     ]
     (directory / "dispatcher.list").write_text("\n".join(lines) + "\n")
     file = directory / "kamailio.cfg"
-    file.write_text(_CONFIG.format(port=port, directory=directory))
+    if page is None:
+        text = _CONFIG.format(port=port, directory=directory)
+    else:
+        listed = str(directory / "dispatcher.list")
+        text = _FRAME.format(port=port) + page.replace(LISTED, listed)
+    file.write_text(text)
     return file
 
 
 @contextlib.contextmanager
 def kamailio(
-    program: str, directory: Path, destinations: Sequence[str]
+    program: str,
+    directory: Path,
+    destinations: Sequence[str],
+    page: str | None = None,
 ) -> Iterator[tuple[Process, int]]:
     """Run a proxy in front of destinations; yields it and its UDP and TCP port."""
     port = free_port(socket.SOCK_DGRAM)
-    file = configure(directory, port, destinations)
+    file = configure(directory, port, destinations, page)
     process = Process(
         program, "-DD", "-E", "-f", str(file), "-Y", str(directory), "-m", "16",
         "-M", "4", cwd=directory,

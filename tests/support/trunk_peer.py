@@ -113,7 +113,7 @@ class TrunkPeer:
             sock.shutdown(socket.SHUT_RDWR)
 
     def vanish(self) -> None:
-        """Be gone, as a machine without power; what is sent here meets a closed port."""
+        """Be gone, as a machine without power; what is sent meets a closed port."""
         self.__exit__()
 
     def requests(self, method: str) -> list[Message]:

@@ -154,7 +154,9 @@ def test_a_trunk_with_credentials_is_challenged_whatever_its_address() -> None:
 
 
 def test_wrong_credentials_are_403_with_the_platforms_error_code() -> None:
-    answer = refused(Knock("08010000001", "x", LOOPBACK, digest="wrong"))
+    facts = Knock("08010000001", "x", LOOPBACK, digest="wrong", digest_user="al")
+    answer = refused(facts)
+    assert "'al'" in answer.explanation
     assert (answer.status, answer.rule) == (403, "digest")
     assert answer.headers == (("X-Exotel-ErrorCode", "4001"),)
 

@@ -35,7 +35,7 @@ def refusal_of(method: str, *lines: str, body: str = "", tag: str = "") -> Respo
 @pytest.mark.parametrize(
     ("method", "lines", "body", "tag", "status", "why"),
     [
-        ("REGISTER", (), "", "", 405, "REGISTER is not served"),
+        ("REGISTER", (), "", "", 405, "sip.register"),
         ("FOO", (), "", "", 501, "FOO is not served"),
         ("INVITE", ("Accept: text/plain",), "", "", 406, "application/sdp"),
         ("INVITE", ("Content-Type: text/plain",), "hi", "", 415, "no application/sdp"),
@@ -60,3 +60,14 @@ def test_a_refusal_says_why(
     warning = refusal.headers.get("Warning") or ""
     assert warning.startswith("399 exotel-emulator ")
     assert why in warning
+
+
+def test_a_drained_endpoint_says_so_in_a_warning() -> None:
+    world = World()
+    bob = world.node("bob", 5060)
+    bob.agent.stop_accepting()
+    alice = world.node("alice", 5061)
+    alice.dial(bob)
+    world.run(1)
+    answers = [line.message for line in world.log if "503" in line.summary]
+    assert "no new calls" in (answers[0].headers.get("Warning") or "")
