@@ -88,12 +88,10 @@ def phone_of(
 
 @contextmanager
 def alice(
-    program: str, directory: Path, world: FlowWorld, seconds: float = 12
+    program: str, directory: Path, world: FlowWorld, seconds: float = 12, **more: Any
 ) -> Iterator[Process]:
-    registrar = f"127.0.0.1:{world.running.sip_port}"
-    with phone_of(
-        program, directory, "alice", seconds, registrar=registrar, transport="udp"
-    ) as phone:
+    more |= {"registrar": f"127.0.0.1:{world.running.sip_port}", "transport": "udp"}
+    with phone_of(program, directory, "alice", seconds, **more) as phone:
         phone.wait_for("200 OK")
         yield phone
 
@@ -231,6 +229,24 @@ def test_a_bot_listens_to_caller_and_agent(
     assert told["CallType"] == "client-hangup"
 
 
+def test_the_stop_applet_ends_the_listening_once_the_agent_has_hung_up(
+    world: FlowWorld, baresip: str, tmp_path: Path
+) -> None:
+    for path in ("/stream-started", "/stream-ended"):
+        world.webhooks.on(path, Reply(200))
+    with alice(baresip, tmp_path, world, seconds=10):
+        phone = world.call("agent_assist", caller="carol")
+    assert phone.way[-4:] == [
+        "agent after_conversation",
+        "silence next",
+        "told on_ok",
+        "bye None",
+    ]
+    assert phone.events("leg.ended")[0]["by"] == "callee"
+    told = world.webhooks.wait_for("/stream-ended").parameters
+    assert (told["CallType"], told["Stream[Status]"]) == ("completed", "completed")
+
+
 def test_the_bot_hands_over_to_a_person_and_both_hear_each_other(
     world: FlowWorld, baresip: str, tmp_path: Path
 ) -> None:
@@ -340,6 +356,26 @@ def test_the_bots_caller_and_the_named_person_hear_each_other(
     assert phone.way[4:] == ["person after_conversation", "talked on_ok", "bye None"]
     assert pitch(*signals.read_wav(heard)) == pytest.approx(AGENT_HZ, rel=0.01)
     assert heard_by_agent(tmp_path) == pytest.approx(CALLER_HZ, rel=0.01)
+
+
+def test_a_phone_that_is_not_answered_is_missed_after_max_ringing_duration(
+    omni: FlowWorld, baresip: str, tmp_path: Path
+) -> None:
+    rule = {"destination": {"numbers": ["+919900000001"]}, "max_ringing_duration": 3}
+    omni.webhooks.on("/whom", Reply(200, "application/json", json.dumps(rule)))
+    with alice(baresip, tmp_path, omni, seconds=20, answer="manual"):
+        phone = omni.call("omnidimension", end_the_bot, caller="carol")
+    assert phone.way[4:] == ["person no_answer", "missed on_ok", "bye None"]
+    told = omni.webhooks.wait_for("/missed").parameters
+    assert (told["CallType"], told["DialCallStatus"]) == ("incomplete", "no-answer")
+
+
+def test_a_person_whose_phone_is_not_registered_is_not_dialled(
+    omni: FlowWorld,
+) -> None:
+    omni.webhooks.on("/whom", whom("+919900000001"))
+    phone = omni.call("omnidimension", end_the_bot, caller="carol")
+    assert phone.way[4:] == ["person not_dialled", "nobody on_ok", "bye None"]
 
 
 def test_the_call_is_over_when_the_webhook_says_so(omni: FlowWorld) -> None:
