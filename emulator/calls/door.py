@@ -194,7 +194,8 @@ def _identify(settings: Settings, facts: Knock, notes: list[str]) -> Origin | Re
             "none of trunks[].credentials or users[]", (DIGEST_MISMATCH_HEADER,),
         )  # fmt: skip
     if facts.digest == "verified":
-        return _origin_of_credentials(settings, facts.digest_user or "")
+        origin = _origin_of_credentials(settings, facts.digest_user or "")
+        return _check_whitelist(settings, facts, origin, notes) or origin
     trunk = whitelisting_trunk(settings.trunks, facts.source_ip)
     if trunk is not None and trunk.credentials:
         return _challenge(f"trunk {trunk.name} has trunks[].credentials")
@@ -250,6 +251,26 @@ def _admits_by_account(settings: Settings) -> bool:
 
 def _challenge(why: str) -> Refused:
     return Refused(401, "source", f"{why}: credentials are asked for", challenge=True)
+
+
+def _check_whitelist(
+    settings: Settings, facts: Knock, origin: Origin, notes: list[str]
+) -> Refused | None:
+    """A trunk that has credentials and a whitelist wants both (§8.5, §8.6)."""
+    trunk = origin.trunk
+    if trunk is None or not trunk.whitelisted_ips:
+        return None
+    if whitelisting_trunk([trunk], facts.source_ip) is not None:
+        return None
+    why = (
+        f"{facts.source_ip} has the credentials of trunk {trunk.name} and is not in "
+        "its whitelist (trunks[].whitelisted_ips, sip.credentials_replace_whitelist)"
+    )
+    is_local = _address(facts.source_ip).is_loopback
+    if not is_local and not settings.sip.credentials_replace_whitelist:
+        return Refused(403, "source", why)
+    notes.append(f"{why}; the platform refuses such calls")
+    return None
 
 
 def _origin_of_credentials(settings: Settings, name: str) -> Origin:

@@ -157,6 +157,12 @@ class SipSettings(Section):
         "nobody's, with a note. auto: until a trunk has whitelisted_ips or "
         "credentials; then such calls get 403, as the platform answers.",
     )
+    credentials_replace_whitelist: bool = Field(
+        False,
+        description="Take a trunk's credentials from any address, with a note, though "
+        "the trunk has whitelisted_ips; off: it wants both, as the platform's guides "
+        "have it for high security. This machine is let in in any case.",
+    )
     require_account_domain: bool = Field(
         False, description="403 unless From's host is {account}.pstn.exotel.com."
     )

@@ -41,6 +41,12 @@ ROWS = (
         "sip.account_header_admits", "The platform always wants the whitelist.",
     ),
     Row(
+        "A trunk with a whitelist and credentials wants both: right credentials from "
+        "elsewhere get 403",
+        "assumed", "rest spec §8.5, §8.6", "calls/door.py",
+        "sip.credentials_replace_whitelist", "This machine's own calls are taken.",
+    ),
+    Row(
         "From of another host than {sid}.pstn.exotel.com is taken from trusted "
         "sources, with a note",
         "assumed", "rest spec §11, C-36", "calls/door.py",

@@ -153,6 +153,18 @@ def test_a_trunk_with_credentials_is_challenged_whatever_its_address() -> None:
     assert answer.origin.trunk and answer.origin.trunk.name == "local"
 
 
+def test_a_trunk_with_a_whitelist_and_credentials_wants_both() -> None:
+    trunk = {**LOCAL, "credentials": [{"user_name": "pbx", "password": "secret"}]}
+    facts = Knock("08010000001", "x", ELSEWHERE, digest="verified", digest_user="pbx")
+    answer = refused(facts, trunks=[trunk])
+    assert (answer.status, answer.rule) == (403, "source")
+    assert "sip.credentials_replace_whitelist" in answer.explanation
+    ease = admitted(facts, trunks=[trunk], sip={"credentials_replace_whitelist": True})
+    here = admitted(replace(facts, source_ip=LOOPBACK), trunks=[trunk])
+    for taken in (ease, here):
+        assert any("whitelist" in note for note in taken.notes)
+
+
 def test_wrong_credentials_are_403_with_the_platforms_error_code() -> None:
     facts = Knock("08010000001", "x", LOOPBACK, digest="wrong", digest_user="al")
     answer = refused(facts)
