@@ -330,6 +330,27 @@ def test_a_conversation_is_recorded_and_its_url_told(
     assert ended["error"] is None and ended["duration_ms"] > 500
 
 
+def test_a_dynamic_answer_rings_all_at_once_records_and_bounds_the_talk(
+    connecting: Emulator, hooks: WebhookServer
+) -> None:
+    body = {
+        "destination": {"numbers": ["09910000004", "09910000001"]},
+        "parallel_ringing": {"activate": True},
+        "max_conversation_duration": 1,
+        "record": True,
+        "recording_channels": "dual",
+    }
+    hooks.on("/connect", Reply(200, "application/json", json.dumps(body)))
+    story = run_call(connecting, "dynamic")
+    told = hooks.wait_for("/talked").parameters
+    assert told["Legs[0][Type]"] == told["Legs[1][Type]"] == "parallel"
+    assert told["DialWhomNumber"] == "09910000001"
+    assert told["DialCallDuration"] in {"1", "2"}
+    (started,) = of_kind(story, "recording.started")
+    assert started["channels"] == "dual"
+    assert told["RecordingUrl"] == started["url"]
+
+
 def test_the_api_shows_every_leg(connecting: Emulator) -> None:
     run_call(connecting, "hunt")
     call = connecting.finished_call()
