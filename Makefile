@@ -48,11 +48,12 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m bench.stall
 	$(BIN)/python -m bench.handover --calls 100
 
-# Some forty minutes on a machine that does nothing else: the figures to quote.
+# Some forty minutes on a machine that does nothing else: the figures to quote. With
+# PROTOTYPE=DIR another media worker runs in between, for the ratio.
 bench-full: $(VENV)/.dev
 	$(BIN)/python bench/one_call.py
 	$(BIN)/python bench/sip.py --save sip
-	$(BIN)/python -m bench.media --save
+	$(BIN)/python -m bench.media --save $(if $(PROTOTYPE),--prototype $(PROTOTYPE))
 	$(BIN)/python -m bench.stall
 
 clean:

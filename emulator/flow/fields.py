@@ -139,7 +139,7 @@ class RecordOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     channels: Literal["single", "dual"] = "single"
-    format: Literal["mp3", "mp3_hq", "raw"] = "mp3"
+    format: Literal["mp3", "mp3_hq", "raw", "wav"] = "mp3"
     encrypt_dtmf: bool = False
 
     def as_recording(self) -> Recording:

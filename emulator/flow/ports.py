@@ -72,12 +72,13 @@ class Recording:
     """How to record (streaming spec §6).
 
     Attributes:
-        format: ``mp3`` has 8 kbps, ``mp3_hq`` 32 kbps per channel.
+        format: ``mp3`` has 8 kbps, ``mp3_hq`` 32 kbps per channel; the platform has no
+            ``wav``.
         encrypt_dtmf: Keep digits out of recording, timeline and logs.
     """
 
     channels: Literal["single", "dual"] = "single"
-    format: Literal["mp3", "mp3_hq", "raw"] = "mp3"
+    format: Literal["mp3", "mp3_hq", "raw", "wav"] = "mp3"
     encrypt_dtmf: bool = False
 
 

@@ -52,7 +52,7 @@ class Playout:
     Attributes:
         queued_bytes: Audio that is waiting, the rest of the head included.
         underruns, gap_ms: Holes in the audio, and their sum.
-        dropped_bytes: Audio that ``trim`` pushed out.
+        dropped_bytes: Audio that ``trim`` pushed out, or that an owner did before.
     """
 
     __slots__ = (

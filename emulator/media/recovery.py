@@ -3,8 +3,8 @@
 While the worker stands still, a live conversation goes on outside: what the bot sends
 afterwards comes on top of what it would have sent anyway, and would be heard late for
 the rest of the call. So, after a stall of S ms, at most S ms (in whole frames, and one
-more: nobody saw it begin) are discarded within a second, silence first. A bot that sends ahead of real time loses nothing: its queue
-hides the stall by itself.
+more: nobody saw it begin) are discarded within a second, silence first. A bot that
+sends ahead of real time loses nothing: its queue hides the stall by itself.
 """
 
 from __future__ import annotations

@@ -45,6 +45,7 @@ class RtpReceiver:
         start, end: Bounds of the payload after ``receive`` returned 0 or more.
         receive_next: Takes a datagram of at most ``MAX_PLAIN_BYTES`` in if it is the
             very next audio packet; False: ``receive`` must look (``Source``).
+        other_ssrc: Packets of another sender, which were not heard.
         key_is_down: A key was pressed and its release has not been seen.
         opener: Decrypts each packet first; None: they are plain.
     """
@@ -53,7 +54,8 @@ class RtpReceiver:
         "_candidate_ssrc", "_digits", "_event_payload_type", "_on_press", "_past",
         "_past_forged", "_past_lost", "_past_replayed", "_payload_type", "receive_next",
         "_source", "_ssrc", "comfort_noise", "digit_packets", "end", "key_is_down",
-        "malformed", "opener", "rtcp", "ssrc_changes", "start", "wrong_payload_type",
+        "malformed", "opener", "other_ssrc", "rtcp", "ssrc_changes", "start",
+        "wrong_payload_type",
     )  # fmt: skip
 
     def __init__(
@@ -76,7 +78,7 @@ class RtpReceiver:
         # Of the keys before the last change.
         self._past_forged = self._past_replayed = 0
         self.malformed = self.wrong_payload_type = self.comfort_noise = 0
-        self.rtcp = self.ssrc_changes = self.digit_packets = 0
+        self.rtcp = self.ssrc_changes = self.other_ssrc = self.digit_packets = 0
         self.update(payload_type, event_payload_type)
 
     def update(self, payload_type: int, event_payload_type: int | None) -> None:
@@ -223,6 +225,7 @@ class RtpReceiver:
             return True
         if ssrc != self._candidate_ssrc:
             self._candidate_ssrc = ssrc
+            self.other_ssrc += 1
             # Until the first one is heard again, which refutes the candidate.
             self._source.expect(NO_HEAD, ssrc)
             return False
@@ -282,6 +285,7 @@ class RtpReceiver:
             "restarts": sums.restarts,
             "jitter_ms": round(self.jitter_ms, 2),
             "ssrc_changes": self.ssrc_changes,
+            "other_ssrc": self.other_ssrc,
             "digit_packets": self.digit_packets,
             "malformed": self.malformed,
             "wrong_payload_type": self.wrong_payload_type,

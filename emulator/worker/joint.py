@@ -400,8 +400,12 @@ class Joint:
         if self._playout.queued_bytes + pending <= allowed:
             return
         first = not self._dropped_bytes
-        self._dropped_bytes += self._playout.trim(self, max(0, allowed - pending))
-        while self._leg_bytes(self._pending_bytes) > allowed:
+        # What plays while the next slices are made: without it, a hole is heard.
+        reserve = min(SLICE_BYTES, allowed)
+        kept = max(reserve, allowed - pending)
+        self._dropped_bytes += self._playout.trim(self, kept)
+        left = allowed - min(self._playout.queued_bytes, reserve)
+        while self._leg_bytes(self._pending_bytes) > left:
             self._drop_oldest_pending()
         if first:
             self._note(
@@ -415,7 +419,9 @@ class Joint:
             self._queue_mark(item)
         else:
             self._pending_bytes -= len(item.rest)
-            self._dropped_bytes += self._leg_bytes(len(item.rest))
+            dropped = self._leg_bytes(len(item.rest))
+            self._dropped_bytes += dropped
+            self._playout.dropped_bytes += dropped
 
     def _note(self, text: str) -> None:
         self._happened("note", {"text": text})

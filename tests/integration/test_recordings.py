@@ -26,6 +26,7 @@ FORMATS = {
     "08010000001": ("mp3", "single", "audio/mpeg"),
     "08010000002": ("mp3_hq", "dual", "audio/mpeg"),
     "08010000003": ("raw", "dual", "application/octet-stream"),
+    "08010000004": ("wav", "dual", "audio/wav"),
 }
 CONFIG = """\
 calls: {{ring_ms: 0, keep_ended: 2}}

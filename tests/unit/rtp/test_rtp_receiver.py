@@ -118,6 +118,7 @@ def test_of_two_senders_that_alternate_the_first_is_heard() -> None:
         peer.send(n, b"a" * 160, ssrc=7)
         peer.send(n, b"b" * 160, ssrc=8)
     assert peer.heard == [b"a" * 160] * 20
+    assert peer.counter("other_ssrc") == 20
 
 
 def test_counters_survive_a_change_of_ssrc() -> None:
