@@ -241,6 +241,13 @@ class Joint:
     def _convert_later(self, pcm: bytes | memoryview) -> None:
         """Keep a message for ``convert_slice``; its first slice is due now."""
         is_first = not self._pending
+        # A short message takes a slot in the end: so it counts as one while it waits,
+        # or a flood of tiny ones would be no limit's affair.
+        slot_bytes = SLOT_BYTES * self._bytes_per_sample * self._rate_hz
+        slot_bytes //= SAMPLE_RATE_HZ
+        if 0 < len(pcm) < slot_bytes:
+            quiet = b"\xff" if self._is_mulaw else b"\0"
+            pcm = bytes(pcm).ljust(slot_bytes, quiet)
         # The message outlives this call: keep its bytes.
         self._pending.append(_Audio(self._message, memoryview(bytes(pcm))))
         self._pending_bytes += len(pcm)
@@ -339,12 +346,12 @@ class Joint:
     def _leave(self) -> int:
         """Take no more part in the leg; return the ms of audio that are cut."""
         self._is_open, self._has_ended = False, True
+        self._playout.remove(self._clears)
+        if self._options.on_bot_close == "drain":
+            return 0  # What is not converted yet follows, slice by slice.
         unconverted_bytes = self._leg_bytes(self._pending_bytes)
         self._pending.clear()
         self._pending_bytes = 0
-        self._playout.remove(self._clears)
-        if self._options.on_bot_close == "drain":
-            return unconverted_bytes // BYTES_PER_MS
         return (self._playout.remove(self) + unconverted_bytes) // BYTES_PER_MS
 
     # -- details ------------------------------------------------------------------

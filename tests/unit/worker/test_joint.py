@@ -3,7 +3,7 @@
 import pytest
 
 from emulator.media.g711 import PCMA, PCMU
-from emulator.worker.joint import MAX_WAITING_MARKS, SLICE_BYTES
+from emulator.worker.joint import MAX_WAITING_MARKS, SLICE_BYTES, Joint
 from emulator.worker.messages import CloseStream, RemoveLeg, StreamEnded
 from tests.support.media_rig import FakeBot, Outcome, Rig
 
@@ -459,3 +459,44 @@ def test_two_bots_hear_the_same_caller() -> None:
         bots = [rig.open_bot(), rig.open_bot()]
         rig.run_talking(peer, [LOUD])
         assert [bot.audio for bot in bots] == [[LOUD_PCM]] * 2
+
+
+def test_a_flood_of_tiny_messages_behind_a_huge_one_is_bounded() -> None:
+    with Rig(max_queued_s=10) as rig:
+        rig.talking_leg()
+        bot = rig.open_bot()
+        bot.sink.bot_audio(bytes(100_000))
+        for _ in range(5000):
+            bot.sink.bot_audio(b"\x01\x00")
+        joint = bot.sink
+        assert isinstance(joint, Joint)
+        assert len(joint._pending) <= 500
+        assert rig.stats()["playout"]["dropped_ms"] > 0
+
+
+def test_a_close_drains_what_is_not_converted_yet() -> None:
+    with Rig(on_bot_close="drain") as rig:
+        peer = rig.talking_leg()
+        bot = rig.open_bot()
+        bot.sink.bot_audio(PCMU.decode(b"A" * 48_000))
+        bot.sink.stream_ended(Outcome())
+        heard = ""
+        for _ in range(4):
+            rig.run(1550)
+            heard += rig.heard(peer)
+        assert heard.count("A") == 300
+
+
+def test_too_much_audio_makes_no_hole() -> None:
+    with Rig(max_queued_s=10) as rig:
+        rig.talking_leg()
+        bot = rig.open_bot()
+        for _ in range(20):
+            bot.sink.bot_audio(PCMU.decode(b"A" * 40_000))
+            rig.run(100)
+        rig.run(5000)
+        playout = rig.stats()["playout"]
+        assert playout["underruns"] == playout["gap_ms"] == 0
+        bot.sink.stream_ended(Outcome())
+        (ended,) = rig.of(StreamEnded)
+        assert ended.stats["dropped_ms"] == playout["dropped_ms"] > 0
