@@ -70,11 +70,34 @@ def test_a_tone_arrives_2_ms_late_and_unchanged() -> None:
     assert worst <= 40
 
 
-@pytest.mark.parametrize(("rate_hz", "tone_hz"), [(16000, 5500), (24000, 5500)])
+ALIASING = [
+    (rate_hz, tone_hz)
+    for rate_hz, top_hz in ((16000, 8000), (24000, 12000))
+    for tone_hz in range(5000, top_hz, 500)
+]
+
+
+@pytest.mark.parametrize(("rate_hz", "tone_hz"), ALIASING)
 def test_what_8_khz_cannot_carry_is_gone(rate_hz: int, tone_hz: int) -> None:
     out = Resampler(rate_hz, 8000).convert(sine(tone_hz, rate_hz, rate_hz))
     reference = power_db(sine(1000, 8000, 8000))
     assert reference - power_db(out[400:]) > 50
+
+
+@pytest.mark.parametrize("rate_hz", [16000, 24000])
+@pytest.mark.parametrize("tone_hz", [300, 1000, 2000, 3000])
+def test_going_up_brings_no_image(rate_hz: int, tone_hz: int) -> None:
+    out = unpack(Resampler(8000, rate_hz).convert(sine(tone_hz, 8000, 8000)))
+    tail = out[rate_hz // 4 : 3 * rate_hz // 4]
+    step = 2 * math.pi * tone_hz / rate_hz
+    cosines = [math.cos(step * n) for n in range(len(tail))]
+    sines = [math.sin(step * n) for n in range(len(tail))]
+    a = 2 * sum(v * c for v, c in zip(tail, cosines, strict=True)) / len(tail)
+    b = 2 * sum(v * s for v, s in zip(tail, sines, strict=True)) / len(tail)
+    rest = [v - a * c - b * s for v, c, s in zip(tail, cosines, sines, strict=True)]
+    tone = (a * a + b * b) / 2
+    noise = sum(v * v for v in rest) / len(rest)
+    assert 10 * math.log10(tone / noise) > 50
 
 
 def test_nothing_in_is_nothing_out() -> None:
