@@ -53,3 +53,14 @@ def test_a_second_account_is_refused_behind_the_right_one(
 def test_the_same_account_twice_is_one(doorkeeper: Doorkeeper) -> None:
     facts = doorkeeper.facts(invite(OURS, OURS))
     assert not isinstance(doorkeeper.admit(facts, active=0), Refused)
+
+
+def test_wrong_credentials_are_refused_with_the_name_that_was_tried(
+    doorkeeper: Doorkeeper,
+) -> None:
+    fields = 'username="al", realm="realm", nonce="n", uri="sip:x", response="0"'
+    facts = doorkeeper.facts(invite(("Authorization", f"Digest {fields}")))
+    answer = doorkeeper.admit(facts, active=0)
+    assert isinstance(answer, Refused)
+    assert answer.rule == "digest"
+    assert "'al'" in answer.explanation

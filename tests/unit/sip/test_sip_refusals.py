@@ -71,3 +71,19 @@ def test_a_drained_endpoint_says_so_in_a_warning() -> None:
     world.run(1)
     answers = [line.message for line in world.log if "503" in line.summary]
     assert "no new calls" in (answers[0].headers.get("Warning") or "")
+
+
+def test_a_challenged_register_says_whose_credentials_it_takes() -> None:
+    world = World()
+    options = SipOptions(users={"alice": "alice"})
+    bob = world.node("bob", 5060, options)
+    data = (
+        "REGISTER sip:b SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n"
+        "From: <sip:alice@b>;tag=1\r\nTo: <sip:alice@b>\r\nCall-ID: x\r\n"
+        "CSeq: 1 REGISTER\r\nContact: <sip:alice@b>\r\n\r\n"
+    )
+    bob.perform(bob.agent.receive(parse_message(data.encode()), SOURCE, 0.0))
+    answer = world.log[-1].message
+    assert isinstance(answer, Response)
+    assert answer.status == 401
+    assert "users[]" in (answer.headers.get("Warning") or "")
