@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 from weakref import WeakValueDictionary
@@ -129,7 +130,7 @@ class Recordings:
         self, leg: Leg, command: StartRecording, recording: LegRecording
     ) -> None:
         def take_end(report: RecordingEnded) -> None:
-            recording.take_end(report)
+            recording.take_end(_as_on_disk(report, command))
             self._files.grew()
 
         problem = self._files.make_folder()
@@ -157,3 +158,16 @@ class Recordings:
             return None
         path = self._files.folder / name
         return path if path.is_file() else None
+
+
+def _as_on_disk(report: RecordingEnded, command: StartRecording) -> RecordingEnded:
+    """Give the figures of the file where its worker died and cannot tell them."""
+    path = Path(command.path)
+    if report.path or not path.is_file():
+        return report
+    size_bytes = path.stat().st_size
+    n_channels = 2 if command.channels == "dual" else 1
+    # Every format has a constant rate: of MP3 8 kbps in all, of HQ 32 per channel.
+    bytes_per_ms = {"mp3": 1, "mp3_hq": 4 * n_channels}
+    rate = bytes_per_ms.get(command.format, 16 * n_channels)
+    return replace(report, size_bytes=size_bytes, duration_ms=size_bytes // rate)
