@@ -42,20 +42,25 @@ def pbx_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def world(
-    tmp_path_factory: pytest.TempPathFactory, pbx_port: int
-) -> Iterator[FlowWorld]:
-    directory = tmp_path_factory.mktemp("samples")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the emulator runs, and where the recorder bot leaves what it heard."""
+    return tmp_path_factory.mktemp("samples")
+
+
+@pytest.fixture(scope="module")
+def world(kept: Path, pbx_port: int) -> Iterator[FlowWorld]:
+    directory = kept
     numbers = {name: f"0801200{index:04d}" for index, name in enumerate(SAMPLES)}
     lines = (f'  - {{number: "{n}", flow: {name}}}' for name, n in numbers.items())
     config = CONFIG.replace("NUMBERS", "\n".join(lines)).replace("PBX", str(pbx_port))
-    with webhook_server() as webhooks, bots(["tone", "echo"]) as urls:
+    kinds = ["tone", "echo", "recorder"]
+    with webhook_server() as webhooks, bots(kinds, directory) as urls:
         listener = f"{urls['echo']}/media"
         env = {
             "WEBHOOK_URL": webhooks.url,
             "BOT_URL": f"{urls['tone']}/media?sample-rate=8000",
             "ECHO_BOT_URL": f"{listener}?sample-rate=8000",
-            "ASSIST_BOT_URL": listener,
+            "ASSIST_BOT_URL": f"{urls['recorder']}/media",
             "MONITOR_URL": listener,
         }
         with emulator(directory, config=config, env=env) as running:
@@ -230,12 +235,12 @@ def test_a_bot_listens_to_caller_and_agent(
 
 
 def test_the_stop_applet_ends_the_listening_once_the_agent_has_hung_up(
-    world: FlowWorld, baresip: str, tmp_path: Path
+    world: FlowWorld, kept: Path, baresip: str, tmp_path: Path
 ) -> None:
     for path in ("/stream-started", "/stream-ended"):
         world.webhooks.on(path, Reply(200))
     with alice(baresip, tmp_path, world, seconds=10):
-        phone = world.call("agent_assist", caller="carol")
+        phone = world.call("agent_assist", caller="carol", wav=wav_of_caller(tmp_path))
     assert phone.way[-4:] == [
         "agent after_conversation",
         "silence next",
@@ -245,6 +250,13 @@ def test_the_stop_applet_ends_the_listening_once_the_agent_has_hung_up(
     assert phone.events("leg.ended")[0]["by"] == "callee"
     told = world.webhooks.wait_for("/stream-ended").parameters
     assert (told["CallType"], told["Stream[Status]"]) == ("completed", "completed")
+    file = kept / f"{told['Stream[StreamSID]']}.wav"
+    heard, rate_hz = signals.read_wav(file)
+    for hz in (AGENT_HZ, CALLER_HZ):
+        found = signals.fit_tone(
+            heard[-2 * rate_hz : -rate_hz], rate_hz, hz - 80, hz + 80
+        )
+        assert found.frequency_hz == pytest.approx(hz, rel=0.01)
 
 
 def test_the_bot_hands_over_to_a_person_and_both_hear_each_other(

@@ -53,8 +53,13 @@ class FlowWorld:
 
 
 @contextlib.contextmanager
-def bots(names: Iterable[str]) -> Iterator[Mapping[str, str]]:
-    """Run reference bots on a thread; yields the URL of each."""
+def bots(
+    names: Iterable[str], directory: Path | None = None
+) -> Iterator[Mapping[str, str]]:
+    """Run reference bots on a thread; yields the URL of each.
+
+    They write files to ``directory``.
+    """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -62,7 +67,9 @@ def bots(names: Iterable[str]) -> Iterator[Mapping[str, str]]:
     def run(work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, loop).result(20)
 
-    started: dict[str, RunningBot] = {name: run(serve_bot(name)) for name in names}
+    started: dict[str, RunningBot] = {
+        name: run(serve_bot(name, directory=directory)) for name in names
+    }
     try:
         yield {name: f"ws://127.0.0.1:{bot.port}" for name, bot in started.items()}
     finally:
