@@ -2,6 +2,7 @@
 
 Beside each bad bot another call of the same media worker talks to a good one, which
 must hear its caller without a hole: every chunk, in order, and a tone that is whole.
+What a third call's phone receives is watched for gross harm to its pacing.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from emulator.cli import signals
 from tests.integration.stream_support import accept_upgrade, frame
+from tests.support.pacing_watch import Watched, neighbour
 from tests.support.phone import calling
 from tests.support.processes import Emulator, Process, emulator, free_port
 
 # Whole processes, in real time.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
-GOOD, BAD = "08010000001", "08010000002"
+GOOD, BAD, WATCHED = "08010000001", "08010000002", "08010000003"
+QUIET = "/quiet"
 FLOW = """\
 flow: {name}
 app_id: "{number}"
@@ -42,11 +45,12 @@ TALKS_S = 4.0
 # An idle worker has some 45; a bot may make it hold messages and 600 s of audio.
 MOST_MB = 120
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
+Beside = Callable[[Talk], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
 class Place:
-    """An emulator, and the ports where its two numbers look for their bots."""
+    """An emulator, and the ports where its numbers look for their bots."""
 
     running: Emulator
     good_port: int
@@ -58,16 +62,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     directory = tmp_path_factory.mktemp("neighbours")
     flows = directory / "flows"
     flows.mkdir()
-    for number, name in enumerate(("GOOD", "BAD"), 1):
+    for number, name in enumerate(("GOOD", "BAD", "WATCHED"), 1):
         (flows / f"{name}.yaml").write_text(FLOW.format(name=name, number=number))
     good_port, bad_port = free_port(), free_port()
     config = (
         "calls: {ring_ms: 0}\nnumbers:\n"
         f'  - {{number: "{GOOD}", flow: GOOD}}\n  - {{number: "{BAD}", flow: BAD}}\n'
+        f'  - {{number: "{WATCHED}", flow: WATCHED}}\n'
     )
     env = {
         "GOOD": f"ws://127.0.0.1:{good_port}/media",
         "BAD": f"ws://127.0.0.1:{bad_port}/media",
+        "WATCHED": f"ws://127.0.0.1:{good_port}{QUIET}",
         "EXOTEL_EMULATOR_FLOW__DIRECTORY": str(flows),
     }
     with emulator(directory, config=config, env=env) as running:
@@ -75,7 +81,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 class Listener:
-    """The good bot: keeps what it hears."""
+    """The good bot: keeps what it hears, but for the watched call."""
 
     def __init__(self) -> None:
         self.chunks: list[int] = []
@@ -84,7 +90,10 @@ class Listener:
         self.stopped = asyncio.Event()
 
     async def talk(self, socket: ServerConnection) -> None:
+        is_quiet = socket.request is not None and socket.request.path == QUIET
         async for text in socket:
+            if is_quiet:
+                continue
             message = json.loads(text)
             if "sequence_number" in message:
                 self.numbers.append(int(message["sequence_number"]))
@@ -108,15 +117,31 @@ class Listener:
         assert fit.snr_db > 25
 
 
-async def beside(place: Place, directory: Path, talk: Talk) -> list[dict[str, Any]]:
-    """Call the bad bot while the good call lasts; return the bad call's timeline."""
+@pytest.fixture
+def beside(
+    place: Place, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> Beside:
+    """Call the bad bot beside good calls; what is returned is the call's timeline."""
+
+    def play(talk: Talk) -> list[dict[str, Any]]:
+        story, watched = asyncio.run(call_beside(place, tmp_path, talk))
+        watched.check(record_property)
+        return story
+
+    return play
+
+
+async def call_beside(
+    place: Place, directory: Path, talk: Talk
+) -> tuple[list[dict[str, Any]], Watched]:
+    """Call the bad bot while the good call lasts."""
     wav = directory / "tone.wav"
     signals.write_wav(wav, signals.make_tone(440, TALKS_S, 8000), 8000)
     listener = Listener()
     good = serve(listener.talk, "127.0.0.1", place.good_port)
     bad = await asyncio.start_server(guarded(talk), "127.0.0.1", place.bad_port)
     async with good, bad:
-        neighbour = Process(
+        talking = Process(
             sys.executable, "-m", "emulator", "call", GOOD, "--wav", str(wav),
             "--seconds", str(TALKS_S),
             "--target", f"127.0.0.1:{place.running.sip_port}", cwd=directory,
@@ -125,18 +150,22 @@ async def beside(place: Place, directory: Path, talk: Talk) -> list[dict[str, An
             async with asyncio.timeout(20):
                 while len(listener.chunks) < 10:  # noqa: ASYNC110 (of another process)
                     await asyncio.sleep(0.02)
-            async with calling(place.running, BAD) as phone:
+            async with (
+                neighbour(place.running, WATCHED) as watch,
+                calling(place.running, BAD) as phone,
+            ):
                 await phone.until("stream.opened")
                 await asyncio.sleep(1.5)
                 phone.hang_up()
                 story = await phone.over()
+                watched = watch.result()
             async with asyncio.timeout(20):
                 await listener.stopped.wait()
         finally:
-            neighbour.end()
+            talking.end()
     listener.check()
     assert place.running.api.get("/ready").status_code == 200
-    return story
+    return story, watched
 
 
 def guarded(talk: Talk) -> Talk:
@@ -199,9 +228,9 @@ NONSENSE = (
 )  # fmt: skip
 
 
-def test_messages_that_make_no_sense(place: Place, tmp_path: Path) -> None:
+def test_messages_that_make_no_sense(beside: Beside) -> None:
     frames = [frame(TEXT, text) for text in NONSENSE] + [frame(BINARY, b"\x00\xff")]
-    story = asyncio.run(beside(place, tmp_path, sends(*frames * 20)))
+    story = beside(sends(*frames * 20))
     (closed,) = of(story, "stream.closed")
     assert (closed["status"], closed["disconnected_by"]) == ("completed", "user")
     assert {"message.json", "message.object", "message.binary"} <= rules(story)
@@ -219,22 +248,20 @@ def test_messages_that_make_no_sense(place: Place, tmp_path: Path) -> None:
     ],
     ids=["bad UTF-8", "masked", "fragments", "10 MB"],
 )
-def test_frames_that_break_the_protocol(
-    place: Place, tmp_path: Path, bad: bytes, code: int
-) -> None:
-    story = asyncio.run(beside(place, tmp_path, sends(bad)))
+def test_frames_that_break_the_protocol(beside: Beside, bad: bytes, code: int) -> None:
+    story = beside(sends(bad))
     (closed,) = of(story, "stream.closed")
     assert (closed["status"], closed["close_code"]) == ("failed", code)
     assert closed["closed_first"] == "platform"
     assert of(story, "applet.left")[0]["next"] == "bye"
 
 
-def test_a_close_in_the_middle_of_a_frame(place: Place, tmp_path: Path) -> None:
+def test_a_close_in_the_middle_of_a_frame(beside: Beside) -> None:
     async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(media(3200)[:1000])
         await writer.drain()
 
-    story = asyncio.run(beside(place, tmp_path, cut))
+    story = beside(cut)
     (closed,) = of(story, "stream.closed")
     assert (closed["status"], closed["disconnected_by"]) == ("completed", "bot")
     assert (closed["close_code"], closed["closed_first"]) == (1006, "network")
@@ -251,9 +278,9 @@ def test_a_close_in_the_middle_of_a_frame(place: Place, tmp_path: Path) -> None:
     ],
     ids=["media", "marks", "pings", "clears", "huge messages"],
 )
-def test_floods(place: Place, tmp_path: Path, flood: bytes) -> None:
+def test_floods(place: Place, beside: Beside, flood: bytes) -> None:
     pieces = [flood[at : at + 65_536] for at in range(0, len(flood), 65_536)]
-    story = asyncio.run(beside(place, tmp_path, sends(*pieces)))
+    story = beside(sends(*pieces))
     (closed,) = of(story, "stream.closed")
     assert closed["status"] == "completed"
     assert len(story) < 3000
@@ -261,11 +288,11 @@ def test_floods(place: Place, tmp_path: Path, flood: bytes) -> None:
     assert peak_mb(worker) < MOST_MB
 
 
-def test_a_reader_that_stalls(place: Place, tmp_path: Path) -> None:
+def test_a_reader_that_stalls(beside: Beside) -> None:
     async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         await asyncio.sleep(30)
 
-    story = asyncio.run(beside(place, tmp_path, stall))
+    story = beside(stall)
     (closed,) = of(story, "stream.closed")
     assert (closed["status"], closed["disconnected_by"]) == ("completed", "user")
