@@ -78,10 +78,10 @@ class Joint:
 
     __slots__ = (
         "_around", "_bytes_per_sample", "_caller", "_chunk_bytes", "_clears", "_down",
-        "_dropped_bytes", "_gap_ms", "_has_ended", "_heard", "_is_dialled", "_is_mulaw",
-        "_is_open", "_law", "_max_bytes", "_message", "_on_backlog", "_on_ended",
-        "_options", "_pending", "_pending_bytes", "_playout", "_rate_hz", "_stream",
-        "_underruns", "_up", "_waiting_marks", "request",
+        "_draining", "_dropped_bytes", "_gap_ms", "_has_ended", "_heard", "_is_dialled",
+        "_is_mulaw", "_is_open", "_law", "_max_bytes", "_message", "_on_backlog",
+        "_on_ended", "_options", "_pending", "_pending_bytes", "_playout", "_rate_hz",
+        "_stream", "_underruns", "_up", "_waiting_marks", "request",
     )  # fmt: skip
 
     def __init__(
@@ -105,6 +105,8 @@ class Joint:
         self._bytes_per_sample = 1 if self._is_mulaw else PCM_SAMPLE_BYTES
         self._max_bytes = int(self._options.max_queued_s * SAMPLE_RATE_HZ)
         self._is_dialled = self._is_open = self._has_ended = False
+        # How it ended, while what the bot left behind is still being heard.
+        self._draining: StreamOutcome | None = None
         self._rate_hz = request.sample_rate_hz
         # None: the stream has the caller alone, in the pace of the network.
         self._caller: Inlet | None = None
@@ -150,7 +152,9 @@ class Joint:
 
     def close(self, reason: str) -> None:
         """End the stream from our side; ``stream_ended`` follows."""
-        if self._stream is not None and self._is_dialled:
+        if self._draining is not None:
+            self._finish(self._draining, was_open=True)
+        elif self._stream is not None and self._is_dialled:
             self._stream.close(reason)
         else:
             self.fail("cancelled", None)
@@ -311,8 +315,17 @@ class Joint:
         self._around.report(Happened(self.request.leg_id, kind, at_s, data))
 
     def stream_ended(self, ended: StreamOutcome) -> None:
-        """The conversation is over: cut or drain what is queued, and report."""
-        was_open = self._is_open
+        """The conversation is over: what is queued drains first, or is cut."""
+        drains = self._options.on_bot_close == "drain" and ended.closed_first == "bot"
+        if drains and self._is_open and self.request.two_way:
+            self._is_open, self._draining = False, ended
+            self._mark(_Mark("", partial(self._finish, ended, was_open=True)))
+        else:
+            self._finish(ended, was_open=self._is_open)
+
+    def _finish(self, ended: StreamOutcome, *, was_open: bool) -> None:
+        """Take no more part in the leg, and report."""
+        self._draining = None
         cut_ms = self._leave()
         stats = {**self._stats(), "cut_ms": cut_ms}
         if self.request.two_way and was_open:
@@ -347,8 +360,6 @@ class Joint:
         """Take no more part in the leg; return the ms of audio that are cut."""
         self._is_open, self._has_ended = False, True
         self._playout.remove(self._clears)
-        if self._options.on_bot_close == "drain":
-            return 0  # What is not converted yet follows, slice by slice.
         unconverted_bytes = self._leg_bytes(self._pending_bytes)
         self._pending.clear()
         self._pending_bytes = 0

@@ -418,9 +418,26 @@ def test_audio_left_by_a_bot_may_be_played_to_its_end() -> None:
         bot.sink.bot_audio(pcm_of("AAA"))
         bot.sink.bot_mark("end")
         bot.sink.stream_ended(Outcome())
-        rig.run(80)
+        # The flow goes on when all has been heard: what it does next cuts nothing.
+        rig.run(40)
+        assert rig.of(StreamEnded) == []
+        rig.run(40)
         assert rig.heard(peer) == "AAA."
         assert bot.marks == []
+        (ended,) = rig.of(StreamEnded)
+        assert ended.stats["cut_ms"] == 0
+
+
+def test_a_caller_who_leaves_cuts_what_drains_and_the_report_says_so() -> None:
+    with Rig(on_bot_close="drain") as rig:
+        rig.talking_leg()
+        bot = rig.open_bot()
+        bot.sink.bot_audio(pcm_of("AAAAA"))
+        bot.sink.stream_ended(Outcome())
+        rig.run(40)
+        rig.engine.handle(RemoveLeg("L1"))
+        (ended,) = rig.of(StreamEnded)
+        assert ended.stats["cut_ms"] == 60
 
 
 def test_our_own_close_reaches_the_bot_and_is_reported() -> None:
