@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
 
+# RFC 6455 §5.5: what a control frame may carry.
+MAX_CONTROL_BYTES = 125
+
 
 class Opcode(IntEnum):
     """RFC 6455 §5.2."""
@@ -102,7 +105,7 @@ class MessageAssembler:
     def _control(self, opcode: int, fin: bool, payload: bytes) -> Control | Violation:
         if opcode not in (Opcode.CLOSE, Opcode.PING, Opcode.PONG):
             return Violation(1002, f"unknown opcode {opcode:#x}")
-        if not fin or len(payload) > 125:
+        if not fin or len(payload) > MAX_CONTROL_BYTES:
             return Violation(1002, "control frame fragmented or over 125 bytes")
         return Control(Opcode(opcode), payload)
 

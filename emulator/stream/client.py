@@ -26,7 +26,8 @@ from emulator.stream.assembler import Binary
 from emulator.stream.connector import DialFailed
 from emulator.stream.faulty_link import Link, make_link
 from emulator.stream.interface import StreamOutcome, StreamRequest, StreamSink
-from emulator.stream.link import WRITE_HIGH_WATER_BYTES, BotBrokeFraming
+from emulator.stream.link import WRITE_HIGH_WATER_BYTES
+from emulator.stream.link_owner import BotBrokeFraming
 from emulator.stream.protocol import (
     ClearAudio,
     Effect,

@@ -28,9 +28,9 @@ from picows import (
     ws_connect,
 )
 
-from emulator.errors import RemoteProtocolError
 from emulator.stream import dial_errors
 from emulator.stream.assembler import (
+    MAX_CONTROL_BYTES,
     Assembled,
     Binary,
     Control,
@@ -39,7 +39,7 @@ from emulator.stream.assembler import (
     Violation,
 )
 from emulator.stream.connector import Connector, DialFailed, shut_down, tls_context
-from emulator.stream.link_owner import LinkEnd, LinkOwner
+from emulator.stream.link_owner import BotBrokeFraming, LinkEnd, LinkOwner
 from emulator.stream.url import BotUrl
 from emulator.stream.usual_media import UsualMedia, no_usual_media
 from emulator.stream_options import StreamOptions
@@ -48,26 +48,17 @@ from emulator.stream_options import StreamOptions
 # timeline. An instance of its own, so that no global logger is touched.
 _picows_logger = logging.Logger("emulator.stream.picows", logging.CRITICAL)
 
-_TEXT = WSMsgType.TEXT
+_TEXT, _PING = WSMsgType.TEXT, WSMsgType.PING
 # How long our end waits for the bot to take `stop` and close its own end.
 LINGER_S = 1.0
 # Unsent data handed to the transport before the owner is told to hold back.
 WRITE_HIGH_WATER_BYTES = 64 * 1024
-# A bot that sends more than this many frames in one slice of time is read in slices,
-# so that the other calls of the worker keep their pace.
+# A bot that sends more in one slice of time is read in slices: others keep their pace.
 FLOOD_FRAMES = 200
 FLOOD_SLICE_S = 0.02
 _NO_LINGER = struct.pack("ii", 1, 0)
 # RFC 6455 §7.1.5: a close frame without a code; no close frame at all.
 NO_STATUS, ABNORMAL = 1005, 1006
-
-
-class BotBrokeFraming(RemoteProtocolError):
-    """The bot broke RFC 6455; the link was closed with ``code``."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(f"websocket: close {code}: {reason}")
-        self.code = code
 
 
 class BotLink:
@@ -274,8 +265,8 @@ class BotLink:
         if transport is not self._transport:
             return
         self._slice_frames = frames = self._slice_frames + 1
-        if frames >= FLOOD_FRAMES:
-            self._guard_against_flood()
+        if frames >= FLOOD_FRAMES and self._guard_against_flood(frame):
+            return
         usual = self._usual
         if (
             frame.payload_size == usual.text_bytes
@@ -290,8 +281,8 @@ class BotLink:
     def _take_frame(self, frame: WSFrame) -> None:
         payload = frame.get_payload_as_bytes()
         reserved = bool(frame.rsv1 or frame.rsv2 or frame.rsv3)
-        is_plain_text = frame.msg_type is _TEXT and frame.fin and not reserved
-        if is_plain_text and self._assembler.is_message(payload):
+        is_plain = frame.fin and not reserved
+        if is_plain and frame.msg_type is _TEXT and self._assembler.is_message(payload):
             if not self._is_over:
                 self._owner.message_arrived(payload)
             return
@@ -402,20 +393,27 @@ class BotLink:
         if self.end is None:
             self.end = LinkEnd(code, reason, first)
 
-    def _guard_against_flood(self) -> None:
-        """End the reading in this slice of time, or begin a new one."""
+    def _guard_against_flood(self, frame: WSFrame) -> bool:
+        """End the reading in this slice, or begin a new one; True: a ping is done with.
+
+        One read holds thousands of them, and only the latest is ever answered.
+        """
         now_s = asyncio.get_running_loop().time()
         if now_s - self._slice_began_s >= FLOOD_SLICE_S:
             self._slice_began_s = now_s
             self._slice_frames = 0
         elif self._slice_frames == FLOOD_FRAMES:
             self._rest()
+        if not (frame.msg_type is _PING and _is_sound_control(frame)):
+            return False
+        if not self._options.ignore_pings:
+            self._unanswered_ping = frame.get_payload_as_bytes()
+        return True
 
     def _rest(self) -> None:
         """Stop reading for a slice, once what is read already has been handled."""
         assert self._transport is not None
-        underlying = self._transport.underlying_transport
-        if underlying.is_reading():
+        if (underlying := self._transport.underlying_transport).is_reading():
             underlying.pause_reading()
             self._after(0, lambda: self._after(FLOOD_SLICE_S, self._read_on))
             self._owner.bot_floods()
@@ -425,7 +423,6 @@ class BotLink:
         self._slice_frames = 0
         self._answer_ping()
         if self._transport is not None and not self._is_deaf:
-            # Does nothing on a transport that is closing by then.
             self._transport.underlying_transport.resume_reading()
 
     def _after(self, delay_s: float, call: Callable[[], None]) -> None:
@@ -444,7 +441,7 @@ class _Listener(WSListener):
 
     def __init__(self, link: BotLink) -> None:
         self._link = link
-        # In place of the method: one call less, 50 times a second and call.
+        # In place of the method: one call less.
         self.on_ws_frame = link.frame_arrived  # type: ignore[method-assign]
 
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -458,6 +455,11 @@ class _Listener(WSListener):
 
     def resume_writing(self) -> None:
         self._link.writing_resumed()
+
+
+def _is_sound_control(frame: WSFrame) -> bool:
+    is_reserved = frame.rsv1 or frame.rsv2 or frame.rsv3
+    return frame.fin and not is_reserved and frame.payload_size <= MAX_CONTROL_BYTES
 
 
 def _handshake_failure(error: WSError) -> DialFailed:
@@ -479,8 +481,7 @@ def _sent_close(transport: WSTransport) -> tuple[int, str] | None:
 
 def _end_our_direction(transport: WSTransport) -> None:
     """Send a FIN; TLS has none of its own, so there all ends at once."""
-    underlying = transport.underlying_transport
-    if underlying.can_write_eof():
+    if (underlying := transport.underlying_transport).can_write_eof():
         underlying.write_eof()
     else:
         transport.disconnect()

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from emulator.errors import RemoteProtocolError
 from emulator.stream.assembler import Binary
+
+
+class BotBrokeFraming(RemoteProtocolError):
+    """The bot broke RFC 6455; the link was closed with ``code``."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"websocket: close {code}: {reason}")
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
