@@ -47,7 +47,7 @@ pytestmark = [
 ]
 
 # The first thousand let the allocator's pools fill.
-LEGS, WARM_UP, STREAMS = 100, 1000, 2000
+LEGS, THOUSAND, STREAMS = 100, 1000, 3000
 MINUTE_MS = 60_000
 
 
@@ -109,28 +109,33 @@ async def round_of(rig: Pool, first: int, url: str) -> None:
 
 
 def test_a_thousand_streams_leave_nothing_in_the_worker() -> None:
-    async def scenario() -> tuple[Footprint, Footprint]:
+    async def scenario() -> list[Footprint]:
         log: list[dict[str, Any]] = []
         async with running(33000, 33399) as rig, echo_bot(log) as url:
             for number in range(LEGS):
                 await rig.pool.add_leg(f"L{number}", "C", media())
                 rig.pool.send(StartLeg(f"L{number}"))
             pid = rig.pool.pids[0]
-            before = footprint(pid)
+            legs_alone, found = footprint(pid), []
             for first in range(0, STREAMS, LEGS):
                 await round_of(rig, first, url)
                 log.clear()
-                if first + LEGS == WARM_UP:
-                    before = footprint(pid)
-            after = await settled(pid, before)
+                if (first + LEGS) % THOUSAND == 0:
+                    found.append(await settled(pid, legs_alone))
             for number in range(LEGS):
                 rig.pool.send(RemoveLeg(f"L{number}"))
-        return before, after
+        return found
 
-    before, after = asyncio.run(scenario())
-    assert (after.files, after.sockets) == (before.files, before.sockets)
-    # A stream takes some 20 kB; 100 to 150 kB are seen.
-    assert after.memory_bytes - before.memory_bytes < 500_000
+    warm, second, third = asyncio.run(scenario())
+    for later in (second, third):
+        assert (later.files, later.sockets) == (warm.files, warm.sockets)
+    # A stream takes some 20 kB; 100 to 150 kB a thousand are seen. What leaks grows in
+    # each thousand; what a busy machine piles up at one time stays in one of them.
+    growths = [
+        later.memory_bytes - earlier.memory_bytes
+        for earlier, later in ((warm, second), (second, third))
+    ]
+    assert min(growths) < 500_000, growths
 
 
 async def live_and_end(url: str, faults: tuple[Fault, ...], how: str) -> None:
