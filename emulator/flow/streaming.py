@@ -147,6 +147,8 @@ def _resolve(url: str, call: CallState) -> Generator[Verb[Any], Any, str]:
 def _read_url(answer: FetchResult) -> str:
     if answer.status != 200:
         raise ResolverError(f"the dynamic URL gave {answer.status or answer.error}")
+    if answer.is_cut:
+        raise ResolverError("the dynamic URL gave too long a body")
     try:
         body = json.loads(answer.body)
     except (ValueError, RecursionError):

@@ -242,6 +242,7 @@ class StreamClient:
     def bot_closed(self) -> None:
         """The bot ended the stream, unless it was ended already."""
         self._protocol.bot_gone()
+        self._drop_backlog()
         self._end(_Ending("completed", "bot"))
 
     def may_write_again(self) -> None:
@@ -289,6 +290,13 @@ class StreamClient:
             self._protocol.skip_media()
             self._perform(self._protocol.take_notes())
 
+    def _drop_backlog(self) -> None:
+        """What still waited for the bot to read is never sent: it counts as dropped."""
+        for _ in self._backlog:
+            self._protocol.skip_media()
+        self._backlog.clear()
+        self._perform(self._protocol.take_notes())
+
     def _perform(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             match effect:
@@ -303,6 +311,7 @@ class StreamClient:
                     self._sink.bot_clear()
                 case EndByBot():
                     self._state = _State.CLOSING
+                    self._drop_backlog()
                     self._end(_Ending("completed", "bot"))
                     self._close_link()
                 case _:
@@ -315,7 +324,7 @@ class StreamClient:
         if self._state is not _State.OPEN:
             return
         self._state = _State.CLOSING
-        self._backlog.clear()
+        self._drop_backlog()
         self._end(ending)
         self._perform(self._protocol.stop(reason))
         self._after(self._options.close_delay_ms / 1000, self._close_link)

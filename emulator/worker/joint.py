@@ -316,8 +316,8 @@ class Joint:
 
     def stream_ended(self, ended: StreamOutcome) -> None:
         """The conversation is over: what is queued drains first, or is cut."""
-        drains = self._options.on_bot_close == "drain" and ended.closed_first == "bot"
-        if drains and self._is_open and self.request.two_way:
+        is_left = self._is_open and ended.disconnected_by == "bot"
+        if is_left and self.request.two_way and self._options.on_bot_close == "drain":
             self._is_open, self._draining = False, ended
             self._mark(_Mark("", partial(self._finish, ended, was_open=True)))
         else:
@@ -330,7 +330,7 @@ class Joint:
         stats = {**self._stats(), "cut_ms": cut_ms}
         if self.request.two_way and was_open:
             self._happened("stream.playout", stats)
-        if cut_ms and ended.closed_first == "bot":
+        if cut_ms and ended.disconnected_by == "bot":
             self._note(f"the bot closed: {cut_ms} ms of its audio were queued, and cut")
         self._around.report(
             StreamEnded(

@@ -247,6 +247,22 @@ def test_a_throttled_stream_loses_the_oldest_audio_and_says_so() -> None:
     play(scenario)
 
 
+def test_what_a_slow_bot_had_not_read_at_the_end_counts_as_dropped() -> None:
+    async def scenario() -> None:
+        async def scene(client: StreamClient, sink: Recorder, bot: Bot) -> None:
+            send(client, 200)
+
+        sink, _ = await stage((fault("throttle", bytes_per_s=10_000),), scene)
+        stats = sink.outcome.stats
+        sent_ms, dropped_ms = stats["audio_to_bot_ms"], stats["audio_to_bot_dropped_ms"]
+        assert isinstance(sent_ms, int) and isinstance(dropped_ms, int)
+        assert dropped_ms > 0
+        assert sent_ms + dropped_ms == 200 * 20
+        assert "bot.slow_reader" in sink.rules()
+
+    play(scenario)
+
+
 def test_latency_delays_both_directions_and_keeps_the_order() -> None:
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
