@@ -89,12 +89,12 @@ async def measure(
         async with calls as worker:
             await asyncio.sleep(SETTLE_S)
             began_s, began_cpu_s = time.monotonic(), cpu_s(worker.pid)
-            sampling = asyncio.create_task(_sample_memory(worker.pid))
+            sampling = asyncio.create_task(_sample_memory(worker.pid, shape.seconds))
             load = await result_of(*_load_command(worker, shape), core=other)
             took_s = time.monotonic() - began_s
             used_s = cpu_s(worker.pid) - began_cpu_s
             sampling.cancel()
-            samples = (*await _samples(sampling), memory_kb(worker.pid))
+            samples = await _samples(sampling) or [memory_kb(worker.pid)]
         heard = await last_words(echo)
     grown_kb = samples[-1] - worker.before_kb
     return Run(
@@ -106,7 +106,7 @@ async def measure(
         underruns=None if prototype else worker.total("playout", "underruns"),
         probe=probe,
         load=load,
-        memory_kb=samples,
+        memory_kb=tuple(samples),
     )
 
 
@@ -119,15 +119,18 @@ def _load_command(worker: Worker, shape: Shape) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-async def _sample_memory(pid: int) -> list[int]:
+async def _sample_memory(pid: int, seconds: float) -> list[int]:
+    """Sample while the load runs: it reckons for a while when it has ended."""
     samples: list[int] = []
+    ends_s = time.monotonic() + seconds
     try:
         await asyncio.sleep(SOAK_WARM_UP_S)
-        while True:
+        while time.monotonic() < ends_s:
             samples.append(memory_kb(pid))
             await asyncio.sleep(SOAK_SAMPLE_S)
     except asyncio.CancelledError:
-        return samples
+        pass
+    return samples
 
 
 async def _samples(sampling: asyncio.Task[list[int]]) -> list[int]:
