@@ -277,6 +277,15 @@ def test_the_bot_hands_over_to_a_person_and_both_hear_each_other(
     assert heard_by_agent(tmp_path) == pytest.approx(CALLER_HZ, rel=0.01)
 
 
+def test_a_trunk_that_refuses_is_an_attempt_that_nobody_answered(
+    world: FlowWorld,
+) -> None:
+    world.webhooks.on("/decide", Reply(404))
+    # Alice has no phone; nobody listens where the trunk leads.
+    phone = world.call("handover", end_the_bot, caller="carol")
+    assert phone.way[2:] == ["decide on_other", "agent no_answer", "bye None"]
+
+
 def test_no_person_is_rung_when_the_webhook_is_content(world: FlowWorld) -> None:
     world.webhooks.on("/decide", Reply(200))
     phone = world.call("handover", end_the_bot)
