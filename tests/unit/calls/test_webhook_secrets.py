@@ -121,10 +121,13 @@ def test_what_is_no_secret_is_shown(body: str) -> None:
 
 def test_a_body_of_an_attacker_is_read_in_no_time() -> None:
     for part in ("\\", '"', "://", "token=", '"token":"', "a_"):
-        # Of the processor: what a busy machine lets it wait for is not its doing.
-        began_s = time.process_time()
-        mask_text(part * 4000)
-        assert time.process_time() - began_s < 0.5, part
+        # Of the processor, and the least of three: it is slow each time or not at all.
+        costs_s = []
+        for _ in range(3):
+            began_s = time.process_time()
+            mask_text(part * 4000)
+            costs_s.append(time.process_time() - began_s)
+        assert min(costs_s) < 0.5, part
 
 
 def test_secrets_in_a_form_and_in_json_of_a_query_are_not_shown() -> None:
