@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -59,11 +58,6 @@ async def listening(
         await uas.stop()
 
 
-def port_for(transport: str) -> int:
-    kinds = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
-    return free_port(kinds[transport])
-
-
 def answer(call: aiosipua.IncomingCall) -> None:
     call.ringing()
     call.accept(aiosipua.build_sdp("127.0.0.1", 40_000, 8, "PCMA", session_id="1"))
@@ -88,7 +82,7 @@ async def status_is(running: Emulator, sid: str, status: str) -> None:
 def test_it_reads_our_invite_answers_and_hangs_up(
     transport: str, tmp_path: Path
 ) -> None:
-    port = port_for(transport)
+    port = free_port()
     calls: list[aiosipua.IncomingCall] = []
 
     def take(call: aiosipua.IncomingCall) -> None:
@@ -117,7 +111,7 @@ def test_it_reads_our_invite_answers_and_hangs_up(
 
 
 def test_it_hears_our_bye(transport: str, tmp_path: Path) -> None:
-    port = port_for(transport)
+    port = free_port()
     byes: list[aiosipua.SipRequest] = []
 
     async def talk(running: Emulator) -> None:
@@ -133,7 +127,7 @@ def test_it_hears_our_bye(transport: str, tmp_path: Path) -> None:
 
 
 def test_its_refusal_is_the_call_s_status(transport: str, tmp_path: Path) -> None:
-    port = port_for(transport)
+    port = free_port()
 
     async def misdial(running: Emulator) -> None:
         async with listening(port, transport, lambda call: call.reject(486)):
@@ -146,7 +140,7 @@ def test_its_refusal_is_the_call_s_status(transport: str, tmp_path: Path) -> Non
 
 
 def test_it_rings_until_our_cancel(transport: str, tmp_path: Path) -> None:
-    port = port_for(transport)
+    port = free_port()
     cancels: list[aiosipua.SipRequest] = []
 
     async def ring(running: Emulator) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,7 @@ subscribers:
 @pytest.fixture(scope="module")
 def far_port() -> int:
     """The port of the other trunk's far end."""
-    return free_port(socket.SOCK_DGRAM)
+    return free_port()
 
 
 @pytest.fixture(scope="module")

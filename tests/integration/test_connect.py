@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -84,7 +83,7 @@ applets:
 @pytest.fixture(scope="module")
 def desk_port() -> int:
     """The port of a trunk's far end, for whoever listens there."""
-    return free_port(socket.SOCK_DGRAM)
+    return free_port()
 
 
 def number_of(name: str) -> str:
@@ -426,7 +425,7 @@ def test_many_connected_calls_leave_nothing(
         sipp, "-sn", "uac", f"127.0.0.1:{connecting.sip_port}",
         "-s", number_of("agent"), "-m", "200", "-r", "20", "-d", "4000",
         "-i", "127.0.0.1", "-nostdin", "-rtp_echo", "-mi", "127.0.0.1",
-        "-mp", str(free_port(socket.SOCK_DGRAM)), cwd=tmp_path, deadline_s=120,
+        "-mp", str(free_port()), cwd=tmp_path, deadline_s=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:]
     eventually(lambda: not any(left().values()), f"nothing is left of {left()}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from emulator.cli import signals
 from tests.support import baresip as phone
 from tests.support.processes import ROOT, Emulator, Process, free_port, run
+from tests.support.tones import assert_hears_its_hum
 
 # Whole processes, in real time.
 pytestmark = pytest.mark.slow
@@ -67,11 +67,8 @@ def test_baresip_hears_its_own_tone(
         "-e", f"/dial sip:08010000002@127.0.0.1:{running.sip_port}",
         cwd=workplace,
     )  # fmt: skip
-    samples, rate_hz = phone.heard(workplace)
-    tail = samples[-rate_hz - rate_hz // 2 : -rate_hz // 2]
-    fit = signals.fit_tone(tail, rate_hz, 300, 600)
-    assert fit.frequency_hz == pytest.approx(440, rel=0.01), done.stdout
-    assert fit.snr_db > 20
+    assert "Call established" in done.stdout, done.stdout
+    assert_hears_its_hum(*phone.heard(workplace))
     finished = running.finished_call()
     assert finished["ended_by"] == "caller"
     story = running.timeline(finished["sid"])
@@ -262,7 +259,7 @@ def test_ctrl_c_hangs_up_and_says_what_was_heard(
 def test_nobody_at_the_other_end_is_said_in_one_line(workplace: Path) -> None:
     done = run(
         sys.executable, "-m", "emulator", "call", "08010000002",
-        "--target", f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}", cwd=workplace,
+        "--target", f"127.0.0.1:{free_port()}", cwd=workplace,
     )  # fmt: skip
     assert done.returncode == 3
     assert "no response from udp:127.0.0.1" in done.stdout

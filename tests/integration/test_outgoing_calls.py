@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from emulator.cli import signals
 from tests.support import baresip as phone
 from tests.support.processes import Emulator, Process, echo_bot, emulator, free_port
+from tests.support.tones import assert_hears_its_hum
 
 # Whole processes, in real time.
 pytestmark = pytest.mark.slow
@@ -53,10 +52,7 @@ def test_a_registered_phone_rings_and_hears_the_flow(
         ringing.end()
     finished = calling.finished_call()
     assert (finished["status"], finished["ended_by"]) == ("completed", "callee")
-    samples, rate_hz = phone.heard(tmp_path)
-    tail = samples[-2 * rate_hz : -rate_hz]
-    fit = signals.fit_tone(tail, rate_hz, 300, 600)
-    assert fit.frequency_hz == pytest.approx(440, rel=0.01)
+    assert_hears_its_hum(*phone.heard(tmp_path))
     kinds = [entry["kind"] for entry in calling.timeline(finished["sid"])]
     for kind in ("sip.sent", "call.ringing", "call.answered", "stream.opened"):
         assert kind in kinds
@@ -78,8 +74,7 @@ def trunk_emulator(directory: Path, *destinations: str) -> Iterator[Emulator]:
 def test_a_trunk_gets_the_invite_in_the_platforms_shape(
     sipp: str, tmp_path: Path, transport: str
 ) -> None:
-    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
-    port = free_port(kind)
+    port = free_port()
     uas = Process(
         sipp, "-sn", "uas", "-i", "127.0.0.1", "-p", str(port), "-m", "1",
         "-t", "u1" if transport == "udp" else "t1", "-nostdin",
@@ -117,8 +112,8 @@ def test_a_trunk_gets_the_invite_in_the_platforms_shape(
 def test_the_next_destination_is_tried_when_the_first_is_dead(
     sipp: str, tmp_path: Path
 ) -> None:
-    port = free_port(socket.SOCK_STREAM)
-    dead = free_port(socket.SOCK_STREAM)
+    port = free_port()
+    dead = free_port()
     uas = Process(
         sipp, "-sn", "uas", "-i", "127.0.0.1", "-p", str(port), "-m", "1",
         "-t", "t1", "-nostdin", cwd=tmp_path,
@@ -148,7 +143,7 @@ def test_an_unanswered_call_is_cancelled_and_no_answer(
 ) -> None:
     scenario = tmp_path / "rings.xml"
     scenario.write_text(RINGS_ONLY)
-    port = free_port(socket.SOCK_DGRAM)
+    port = free_port()
     uas = Process(
         sipp, "-sf", str(scenario), "-i", "127.0.0.1", "-p", str(port), "-m", "1",
         "-nostdin", cwd=tmp_path,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
-from array import array
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from emulator.cli import signals
 from tests.support import baresip as phone
 from tests.support import linphone
 from tests.support.processes import (
@@ -24,6 +21,7 @@ from tests.support.processes import (
     free_port,
 )
 from tests.support.sipp import of_kind
+from tests.support.tones import assert_hears_its_hum
 from tests.support.trunk_peer import make_certificate
 
 # Whole processes, in real time.
@@ -63,13 +61,6 @@ def port_of(running: Emulator, transport: str) -> int:
     return running.tls_port if transport == "tls" else running.sip_port
 
 
-def assert_hears_itself(samples: array[int], rate_hz: int) -> None:
-    """What it hummed has been to the bot and back."""
-    tail = samples[-2 * rate_hz : -rate_hz]
-    fit = signals.fit_tone(tail, rate_hz, 300, 600)
-    assert fit.frequency_hz == pytest.approx(440, rel=0.01)
-
-
 def assert_was_called(running: Emulator, remote: str) -> None:
     """The call was answered over ``remote`` and ended by the callee."""
     finished = running.finished_call()
@@ -98,14 +89,13 @@ def test_baresip_registers_by_digest_and_is_called(
         finally:
             ringing.end()
         assert_was_called(running, f"{transport}:127.0.0.1:")
-    assert_hears_itself(*phone.heard(tmp_path))
+    assert_hears_its_hum(*phone.heard(tmp_path))
 
 
 def test_baresip_is_called_as_a_trunk(
     baresip: str, tmp_path: Path, transport: str
 ) -> None:
-    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
-    port = free_port(kind)
+    port = free_port()
     certificate = make_certificate(tmp_path) if transport == "tls" else None
     place_ = phone.configure(
         tmp_path,
@@ -128,7 +118,7 @@ def test_baresip_is_called_as_a_trunk(
         finally:
             ringing.end()
         assert_was_called(running, f"{transport}:127.0.0.1:{port}")
-    assert_hears_itself(*phone.heard(tmp_path))
+    assert_hears_its_hum(*phone.heard(tmp_path))
 
 
 def test_linphone_registers_by_digest_and_is_called(
@@ -148,7 +138,7 @@ def test_linphone_registers_by_digest_and_is_called(
         output = future.result()
         assert_was_called(running, f"{transport}:127.0.0.1:")
     assert "answered" in output or "connected" in output.lower(), output
-    assert_hears_itself(*linphone.heard(tmp_path))
+    assert_hears_its_hum(*linphone.heard(tmp_path))
 
 
 def test_linphone_registers_by_sha_256(linphonec: str, tmp_path: Path) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from array import array
 from pathlib import Path
 
 import pytest
 
-from emulator.cli import signals
 from tests.support import baresip as phone
 from tests.support import linphone
 from tests.support.processes import Emulator, run
 from tests.support.sipp import of_kind
+from tests.support.tones import assert_hears_its_hum
 
 # Whole processes, in real time.
 pytestmark = pytest.mark.slow
@@ -19,14 +18,6 @@ pytestmark = pytest.mark.slow
 
 def port_of(running: Emulator, transport: str) -> int:
     return int(running.process.wait_for(rf"SIP   {transport} .*:(\d+)")[1])
-
-
-def assert_tone(samples: array[int], rate_hz: int) -> None:
-    """The second before the last half is the phone's own 440 Hz, come back."""
-    tail = samples[-rate_hz - rate_hz // 2 : -rate_hz // 2]
-    fit = signals.fit_tone(tail, rate_hz, 300, 600)
-    assert fit.frequency_hz == pytest.approx(440, rel=0.01)
-    assert fit.snr_db > 20
 
 
 def assert_call_of_alice(running: Emulator, transport: str) -> None:
@@ -53,7 +44,7 @@ def test_baresip_registers_and_hears_its_own_tone(
         cwd=workplace,
     )  # fmt: skip
     assert "200 OK (exotel-emulator) [1 binding]" in done.stdout + done.stderr
-    assert_tone(*phone.heard(workplace))
+    assert_hears_its_hum(*phone.heard(workplace))
     assert_call_of_alice(running, transport)
 
 
@@ -73,7 +64,7 @@ def test_linphone_registers_and_hears_its_own_tone(
     )
     assert "registered, identity=sip:alice@127.0.0.1" in output
     assert "ended (No error)" in output
-    assert_tone(*linphone.heard(workplace))
+    assert_hears_its_hum(*linphone.heard(workplace))
     assert_call_of_alice(running, transport)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import sys
 from pathlib import Path
 
@@ -73,7 +72,7 @@ def test_the_stand_in_takes_the_call_when_the_first_destination_is_dead(
 ) -> None:
     """By the configuration that the documentation has."""
     (page,) = re.findall(r"```text\n(loadmodule.*?)```", PAGE.read_text(), re.DOTALL)
-    dead = f"sip:127.0.0.1:{free_port(socket.SOCK_DGRAM)};transport={transport}"
+    dead = f"sip:127.0.0.1:{free_port()};transport={transport}"
     both = [dead, uri(at_once, transport)]
     with kamailio_in_front(kamailio, workplace, both, page) as (_, port):
         Peer(sipp, workplace, port, BRIEF).play("hang_up_by_flow")

@@ -15,6 +15,7 @@ from tests.support import baresip as phone
 from tests.support import tshark
 from tests.support.processes import Emulator, Process, echo_bot, emulator, run
 from tests.support.sipp import of_kind
+from tests.support.tones import assert_hears_its_hum
 
 # Whole processes, in real time, and tshark reads slowly.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -22,22 +23,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 # A loud µ-law code, and its sample value.
 CODE = 0x15
 PCM_OF_CODE = int.from_bytes(PCMU.decode(bytes((CODE,))), "little", signed=True)
-
-
-def assert_hum(place: Path) -> None:
-    """Some second of what came back is the phone's own 440 Hz, and nothing else.
-
-    Not a given one: a busy machine tears holes, of which this test knows nothing.
-    """
-    samples, rate_hz = phone.heard(place)
-    starts = range(rate_hz, len(samples) - rate_hz, rate_hz // 4)
-    fits = [
-        signals.fit_tone(samples[start : start + rate_hz], rate_hz, 300, 600)
-        for start in starts
-    ]
-    best = max(fits, key=lambda fit: fit.snr_db)
-    assert best.frequency_hz == pytest.approx(440, rel=0.01)
-    assert best.snr_db > 20
 
 
 @pytest.mark.parametrize("codec", ["pcmu", "pcma"])
@@ -51,7 +36,7 @@ def test_baresip_over_tls_with_srtp_hears_its_own_tone(
         cwd=workplace,
     )  # fmt: skip
     assert "SRTP is Enabled" in done.stdout + done.stderr
-    assert_hum(workplace)
+    assert_hears_its_hum(*phone.heard(workplace))
     finished = running.finished_call()
     story = running.timeline(finished["sid"])
     (started,) = of_kind(story, "media.started")
@@ -155,7 +140,7 @@ def test_a_phone_that_insists_on_srtp_is_called(
         ringing.end()
     finished = calling.finished_call()
     assert (finished["status"], finished["ended_by"]) == ("completed", "callee")
-    assert_hum(tmp_path)
+    assert_hears_its_hum(*phone.heard(tmp_path))
 
 
 def test_the_door_says_why_plain_rtp_is_refused(tmp_path: Path) -> None:

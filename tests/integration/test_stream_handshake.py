@@ -36,13 +36,6 @@ WRONG_ACCEPT = (
 )
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def assert_failed(sink: Recorder, error: str, prefix: str = PREFIX) -> None:
     outcome = sink.outcome
     assert outcome.error == prefix + error

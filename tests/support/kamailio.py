@@ -114,7 +114,7 @@ def kamailio(
     page: str | None = None,
 ) -> Iterator[tuple[Process, int]]:
     """Run a proxy in front of destinations; yields it and its UDP and TCP port."""
-    port = free_port(socket.SOCK_DGRAM)
+    port = free_port()
     file = configure(directory, port, destinations, page)
     process = Process(
         program, "-DD", "-E", "-f", str(file), "-Y", str(directory), "-m", "16",

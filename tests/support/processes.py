@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -20,6 +21,10 @@ import httpx
 START_DEADLINE_S = 20.0
 END_DEADLINE_S = 15.0
 ROOT = Path(__file__).resolve().parents[2]
+# Beside the emulator's own RTP ports, below the system's.
+FREE_PORTS = range(28_000, 31_900)
+# Not the module's own generator: Hypothesis seeds that one anew for each of its tests.
+_ANY = random.SystemRandom()
 
 
 class Process:
@@ -122,12 +127,26 @@ def run(
     )
 
 
-def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    """Return a port that was free a moment ago."""
+def free_port() -> int:
+    """Return a port that was free a moment ago, by UDP as by TCP.
+
+    It is below the ports that the system gives to whoever asks for any (32768 and up):
+    one of those is somebody's outgoing connection before the program under test has
+    bound it.
+    """
+    while True:
+        port = _ANY.choice(FREE_PORTS)
+        if _is_free(port, socket.SOCK_DGRAM) and _is_free(port, socket.SOCK_STREAM):
+            return port
+
+
+def _is_free(port: int, kind: int) -> bool:
     with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+        try:
+            sock.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+        return True
 
 
 def eventually(

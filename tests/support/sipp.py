@@ -13,7 +13,6 @@ out empty is left out.
 from __future__ import annotations
 
 import re
-import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,16 +85,12 @@ class Peer:
             self.program, f"127.0.0.1:{self.port}", "-sf", str(file),
             "-s", self.number, "-m", "1",
             # A port of its own: nothing late of another test's call comes here.
-            "-t", self.transport, "-i", "127.0.0.1", "-p", self._own_port(),
-            "-mi", "127.0.0.1", "-mp", str(free_port(socket.SOCK_DGRAM)), "-rtp_echo",
+            "-t", self.transport, "-i", "127.0.0.1", "-p", str(free_port()),
+            "-mi", "127.0.0.1", "-mp", str(free_port()), "-rtp_echo",
             "-nostdin", "-trace_msg", "-message_file", str(self.messages),
             "-trace_err", "-error_file", str(self.directory / f"{name}.errors"),
             *self.options, cwd=self.directory,
         )  # fmt: skip
-
-    def _own_port(self) -> str:
-        is_udp = self.transport.startswith("u")
-        return str(free_port(socket.SOCK_DGRAM if is_udp else socket.SOCK_STREAM))
 
     def play(self, name: str, deadline_s: float = END_DEADLINE_S) -> str:
         """Play a scenario to its end and return every message, as SIPp saw it.
