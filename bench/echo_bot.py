@@ -28,8 +28,8 @@ from emulator.media.g711 import PCMU
 _ANSWER = b'{"event":"media","stream_sid":"%b","media":{"payload":"%b"}}'
 # One message of so many is looked into; a prime, so that no call is left out.
 _LOOK_EVERY = 31
-# The first seconds are not measured.
-_WARM_UP_MESSAGES = 1000
+# The first seconds of a stream are not measured.
+_WARM_UP_S = 3.0
 
 _delays_ms: list[float] = []
 _messages = count()
@@ -37,6 +37,9 @@ _messages = count()
 
 class Echo(WSListener):
     """One connection."""
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._looks_from_s = time.monotonic() + _WARM_UP_S
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type == WSMsgType.CLOSE:
@@ -49,8 +52,8 @@ class Echo(WSListener):
             sid = message["stream_sid"].encode()
             payload = message["media"]["payload"].encode()
             transport.send(WSMsgType.TEXT, _ANSWER % (sid, payload))
-            number = next(_messages)
-            if number % _LOOK_EVERY == 0 and number > _WARM_UP_MESSAGES:
+            is_looked_into = next(_messages) % _LOOK_EVERY == 0
+            if is_looked_into and time.monotonic() > self._looks_from_s:
                 look(payload)
 
 

@@ -66,7 +66,7 @@ async def child(
             if line.decode().strip() == ready:
                 break
             if not line:
-                raise SystemExit(f"{command}: ended before it was ready")
+                raise SystemExit(f"{str(command)[:80]}: ended before it was ready")
         yield process
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -77,9 +77,14 @@ async def child(
 async def result_of(*command: str, core: set[int]) -> dict[str, Any]:
     """Run a Python process to its end; return the JSON that it prints."""
     async with child(*command, core=core) as process:
-        out, _ = await process.communicate()
+        return await printed_by(process)
+
+
+async def printed_by(process: asyncio.subprocess.Process) -> dict[str, Any]:
+    """Wait for the end of a process; return the JSON that it printed last."""
+    out, _ = await process.communicate()
     if not out:
-        raise SystemExit(f"{' '.join(command)[:80]}: ended without a result")
+        raise SystemExit("a process of the bench ended without a result")
     result: dict[str, Any] = json.loads(out.splitlines()[-1])
     return result
 

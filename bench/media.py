@@ -32,10 +32,12 @@ from bench.machine import (
     facts,
     last_words,
     memory_kb,
+    printed_by,
     result_of,
 )
 from bench.media_worker import (
     BOT_PORT,
+    OPENINGS_PER_S,
     SRTP_KEY,
     Shape,
     Worker,
@@ -43,8 +45,8 @@ from bench.media_worker import (
     prototype_calls,
 )
 
-# After the calls are up: handshakes are not measured.
-SETTLE_S = 1.0
+# After the last stream was told to open: handshakes are not measured.
+SETTLE_S = 3.0
 LADDER = (1, 50, 100, 200, 250, 300, 400)
 CHUNKS_MS = (100, 20)
 EXTRA_CALLS = 100
@@ -86,15 +88,18 @@ async def measure(
     bot = ("-m", "bench.echo_bot", "--port", str(BOT_PORT), *certificate)
     calls = prototype_calls(prototype, shape) if prototype else emulator_calls(shape)
     async with child(*bot, core=other, ready="ready") as echo:
-        async with calls as worker:
-            await asyncio.sleep(SETTLE_S)
+        async with (
+            calls as worker,
+            child(*_load_command(worker, shape), core=other, ready="talking") as phones,
+        ):
+            begins_s = time.monotonic() + _warm_up_s(shape)
+            await worker.open_streams()
+            await asyncio.sleep(begins_s - time.monotonic())
             began_s, began_cpu_s = time.monotonic(), cpu_s(worker.pid)
-            sampling = asyncio.create_task(_sample_memory(worker.pid, shape.seconds))
-            load = await result_of(*_load_command(worker, shape), core=other)
+            samples = await _sample_memory(worker.pid, began_s + shape.seconds)
             took_s = time.monotonic() - began_s
             used_s = cpu_s(worker.pid) - began_cpu_s
-            sampling.cancel()
-            samples = await _samples(sampling) or [memory_kb(worker.pid)]
+            load = await printed_by(phones)
         heard = await last_words(echo)
     grown_kb = samples[-1] - worker.before_kb
     return Run(
@@ -110,33 +115,31 @@ async def measure(
     )
 
 
+def _warm_up_s(shape: Shape) -> float:
+    """From the first packet until every stream is open and has settled."""
+    return 1.5 * shape.calls / OPENINGS_PER_S + SETTLE_S
+
+
 def _load_command(worker: Worker, shape: Shape) -> tuple[str, ...]:
     return (
         "-m", "bench.rtp_load", "--ports", ",".join(map(str, worker.ports)),
-        "--from-port", str(worker.phone_port), "--seconds", str(shape.seconds),
+        "--from-port", str(worker.phone_port), "--warm-up", str(_warm_up_s(shape)),
+        "--seconds", str(_warm_up_s(shape) + shape.seconds),
         *(["--srtp", SRTP_KEY.hex()] if shape.srtp else []),
         *(["--unstamped"] if shape.sample_rate_hz != 8000 else []),
     )  # fmt: skip
 
 
-async def _sample_memory(pid: int, seconds: float) -> list[int]:
-    """Sample while the load runs: it reckons for a while when it has ended."""
+async def _sample_memory(pid: int, ends_s: float) -> list[int]:
+    """Wait for the end; sample what a soak needs, and once at the end."""
     samples: list[int] = []
-    ends_s = time.monotonic() + seconds
-    try:
-        await asyncio.sleep(SOAK_WARM_UP_S)
-        while time.monotonic() < ends_s:
-            samples.append(memory_kb(pid))
-            await asyncio.sleep(SOAK_SAMPLE_S)
-    except asyncio.CancelledError:
-        pass
-    return samples
-
-
-async def _samples(sampling: asyncio.Task[list[int]]) -> list[int]:
-    # Cancelled before it began, it has nothing to tell.
-    (samples,) = await asyncio.gather(sampling, return_exceptions=True)
-    return samples if isinstance(samples, list) else []
+    next_s = time.monotonic() + SOAK_WARM_UP_S
+    while next_s < ends_s:
+        await asyncio.sleep(next_s - time.monotonic())
+        samples.append(memory_kb(pid))
+        next_s += SOAK_SAMPLE_S
+    await asyncio.sleep(ends_s - time.monotonic())
+    return [*samples, memory_kb(pid)]
 
 
 HEADINGS = (

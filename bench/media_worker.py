@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,9 @@ PROTOTYPE_RTP_BASE = 23000
 # Phones have the ports that their SDP names, as real ones: the first free run of them.
 _PHONE_PORTS = range(25000, 32000, 500)
 
+# Streams open one after the other, as calls come: a crowd at once is another bench.
+OPENINGS_PER_S = 200
+
 # One for every phone and direction: this is a bench.
 SRTP_KEY = bytes(range(30))
 
@@ -66,6 +70,10 @@ class Shape:
         return " ".join([f"{self.calls} calls, {self.chunk_ms} ms", *extras])
 
 
+async def _nothing_to_open() -> None:
+    return
+
+
 @dataclass
 class Worker:
     """A worker with its calls up.
@@ -73,6 +81,8 @@ class Worker:
     Attributes:
         before_kb: Its memory before the first call.
         phone_port: Of the first phone; the others follow.
+        open_streams: To be called when the phones talk, as they do when a real call
+            reaches its bot.
         removed: The counters of each call, once they have ended.
     """
 
@@ -80,6 +90,7 @@ class Worker:
     ports: list[int]
     before_kb: int
     phone_port: int
+    open_streams: Callable[[], Awaitable[None]] = _nothing_to_open
     removed: list[LegRemoved] = field(default_factory=list)
 
     def total(self, group: str, name: str) -> int:
@@ -114,7 +125,13 @@ async def emulator_calls(shape: Shape) -> AsyncIterator[Worker]:
         (pid,) = pool.pids
         os.sched_setaffinity(pid, cores()[0])
         first = free_ports(shape.calls)
-        worker = Worker(pid, [], memory_kb(pid), first, removed)
+
+        async def open_streams() -> None:
+            for number in range(shape.calls):
+                pool.send(_stream(number, shape))
+                await asyncio.sleep(1 / OPENINGS_PER_S)
+
+        worker = Worker(pid, [], memory_kb(pid), first, open_streams, removed)
         for number in range(shape.calls):
             port = await _add_call(pool, number, first + number, shape)
             worker.ports.append(port)
@@ -152,8 +169,13 @@ async def _add_call(
     )
     port = await pool.add_leg(leg_id, leg_id, media)
     pool.send(StartLeg(leg_id))
+    return port
+
+
+def _stream(number: int, shape: Shape) -> OpenStream:
+    leg_id = f"L{number}"
     scheme = "wss" if shape.tls else "ws"
-    stream = OpenStream(
+    return OpenStream(
         leg_id,
         f"S{number}",
         leg_id,
@@ -164,8 +186,6 @@ async def _add_call(
         sample_rate_hz=shape.sample_rate_hz,
         options={"media_chunk_ms": shape.chunk_ms, "tls_verify": False},
     )
-    pool.send(stream)
-    return port
 
 
 def _keys() -> SrtpParams:

@@ -5,7 +5,7 @@
 Each frame carries its send time and number as hex digits, which are G.711 codes that
 survive decoding and encoding: an echo bot gives loss, duplication, order and round trip
 per frame. Arrival times are the kernel's, so that the scheduling of this process is not
-measured. Prints one JSON object.
+measured. Prints ``talking`` when the first packet goes, and one JSON object at the end.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SRTP_SUITE = "AES_CM_128_HMAC_SHA1_80"
 TICK_S = 0.002
 GROUPS = 10
 FRAME_BYTES = 160
-# The first seconds are not measured: queues fill, caches warm.
+# The first seconds are not measured: queues fill, caches warm, streams open.
 WARM_UP_S = 2.0
 # Frames of the last moments may still be on their way back.
 TAIL_FRAMES = 25
@@ -78,8 +78,9 @@ def open_phones(
 class Load:
     """Sends on absolute deadlines, reads in between."""
 
-    def __init__(self, phones: list[Phone]) -> None:
+    def __init__(self, phones: list[Phone], warm_up_s: float = WARM_UP_S) -> None:
         self._phones = phones
+        self.warm_up_s = warm_up_s
         self._epoll = select.epoll()
         self._by_fd = {phone.sock.fileno(): phone for phone in phones}
         for fd in self._by_fd:
@@ -95,7 +96,7 @@ class Load:
             wait_s = began_s + k * TICK_S - time.monotonic()
             if wait_s > 0:
                 time.sleep(wait_s)
-            elif k * TICK_S > WARM_UP_S:
+            elif k * TICK_S > self.warm_up_s:
                 self.worst_lag_s = max(self.worst_lag_s, -wait_s)
             if k % GROUPS == 0:
                 self.frame += 1
@@ -184,7 +185,7 @@ def summarise(
 
     Without stamps, which no resampler leaves whole, only the packets count.
     """
-    low = int(WARM_UP_S * 50)
+    low = int(load.warm_up_s * 50)
     high = load.frame - TAIL_FRAMES
     expected = len(phones) * (high - low)
     echoed = duplicated = disordered = 0
@@ -199,7 +200,7 @@ def summarise(
         disordered += sum(b < a for a, b in zip(frames, frames[1:], strict=False))
         round_trips += [(at - sent) / 1e6 for _, sent, at in window]
         if phone.arrivals:
-            from_ns = phone.arrivals[0][1] + int(WARM_UP_S * 1e9)
+            from_ns = phone.arrivals[0][1] + int(load.warm_up_s * 1e9)
             pacing += pacing_errors_ms(phone, from_ns)
     return {
         "frames_expected": expected,
@@ -217,17 +218,19 @@ def summarise(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ports", required=True)
-    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--seconds", type=float, default=10, help="the warm-up too")
+    parser.add_argument("--warm-up", type=float, default=WARM_UP_S)
     parser.add_argument("--from-port", type=int, default=0, help="the phones' own")
     parser.add_argument("--srtp", type=bytes.fromhex, help="master key and salt")
     parser.add_argument("--unstamped", action="store_true", help="resampled on its way")
     arguments = parser.parse_args()
     ports = [int(port) for port in arguments.ports.split(",")]
     phones = open_phones(ports, arguments.from_port, arguments.srtp)
-    load = Load(phones)
+    load = Load(phones, arguments.warm_up)
     gc.collect()
     gc.freeze()
     gc.disable()
+    print("talking", flush=True)
     load.run(arguments.seconds)
     result = summarise(phones, load, is_stamped=not arguments.unstamped)
     print(json.dumps(result), flush=True)
