@@ -124,6 +124,12 @@ ROWS = (
         differs="8 kHz, and that two channels share the 8 kbps, is assumed.",
     ),
     Row(
+        "Recordings as WAV",
+        "assumed", "streaming spec §6", "media/recording.py",
+        differs="The emulator's own: the platform's form has mp3, mp3_hq and raw; flow "
+        "check says so.",
+    ),
+    Row(
         "Encrypt DTMF puts silence where keys are heard, and hides them on the "
         "timeline, while its own applet runs",
         "assumed", "streaming spec §6", "media/digit_silence.py",

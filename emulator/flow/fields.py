@@ -142,6 +142,13 @@ class RecordOptions(BaseModel):
     format: Literal["mp3", "mp3_hq", "raw", "wav"] = "mp3"
     encrypt_dtmf: bool = False
 
+    @property
+    def trap(self) -> str | None:
+        """What works here and cannot be asked of the platform."""
+        if self.format != "wav":
+            return None
+        return "wav is the emulator's own: the platform records mp3, mp3_hq or raw"
+
     def as_recording(self) -> Recording:
         """Return the same as a verb carries it."""
         return Recording(self.channels, self.format, self.encrypt_dtmf)

@@ -122,6 +122,8 @@ class Connect(Applet):
             yield from self.ignored("it belongs to 'url'", "fallback_url")
         else:
             yield from self.ignored("what 'url' answers brings its own", *_OWN_OPTIONS)
+        if self.url is None and self.record is not None and self.record.trap:
+            yield Finding(self.record.trap, ("record", "format"))
 
     def run(self, call: CallState) -> AppletRun:
         legs: list[RungLeg] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from emulator.flow.applet import AppletRun, Need, Outcome, carry_out
+from emulator.flow.applet import AppletRun, Finding, Need, Outcome, carry_out
 from emulator.flow.context import CallState, StreamRecord
 from emulator.flow.fields import NodeName, RecordOptions
 from emulator.flow.ports import Capability, Hangup, OpenStream, StreamResult
@@ -20,6 +20,7 @@ from emulator.flow.streaming import (
     StreamUrl,
     fail_stream,
 )
+from emulator.flow.urls import StreamUrlRules
 
 # The stream was never tried (streaming spec §5.2).
 NEVER_TRIED = StreamRecord(None, None, StreamResult(None, "cancelled", "user"))
@@ -38,6 +39,11 @@ class Voicebot(BotApplet):
         if self.record is not None:
             yield Need(Capability.RECORD_STREAM, ("record",))
         yield from super().needs()
+
+    def findings(self, limits: StreamUrlRules) -> Iterator[Finding]:
+        yield from super().findings(limits)
+        if self.record is not None and self.record.trap:
+            yield Finding(self.record.trap, ("record", "format"))
 
     def pass_over(self, call: CallState) -> str | None:
         call.stream = NEVER_TRIED
