@@ -45,6 +45,12 @@ _FIXED = (
         differs="Live bots rely on it; nobody has captured silence or hold.",
     ),
     Row(
+        "Silence takes a caller's place after 100 ms without a packet; packets that "
+        "come late in a burst are heard behind it",
+        "assumed", "design", "worker/audience.py",
+        differs="What the platform does with a burst is not known.",
+    ),
+    Row(
         "timestamp is the media time of the chunk, chunk counts media alone, "
         "sequence_number every message after connected",
         "documented", "streaming spec §2.4", "stream/protocol.py",
