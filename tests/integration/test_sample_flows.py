@@ -7,6 +7,7 @@ import wave
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +285,23 @@ def test_a_trunk_that_refuses_is_an_attempt_that_nobody_answered(
     # Alice has no phone; nobody listens where the trunk leads.
     phone = world.call("handover", end_the_bot, caller="carol")
     assert phone.way[2:] == ["decide on_other", "agent no_answer", "bye None"]
+
+
+def test_without_a_phone_and_a_trunk_there_is_nobody_to_dial(
+    world: FlowWorld, tmp_path: Path
+) -> None:
+    """As a first user has it, whose settings declare no trunk ``pbx``."""
+    world.webhooks.on("/decide", Reply(404))
+    number = world.numbers["handover"]
+    config = f'numbers: [{{number: "{number}", flow: handover}}]\n'
+    env = {
+        "WEBHOOK_URL": world.webhooks.url,
+        "BOT_URL": f"{world.bots['tone']}/media?sample-rate=8000",
+    }
+    with emulator(tmp_path, config=config, env=env) as running:
+        alone = replace(world, running=running)
+        phone = alone.call("handover", end_the_bot, caller="carol")
+    assert phone.way[2:] == ["decide on_other", "agent not_dialled", "bye None"]
 
 
 def test_no_person_is_rung_when_the_webhook_is_content(world: FlowWorld) -> None:
