@@ -20,9 +20,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from bench.machine import cores, cpu_s, result_of
-from bench.media import SETTLE_S, measure
+from bench.machine import child, cores, cpu_s, printed_by
+from bench.media import measure
 from bench.media_worker import RTP_PORT_MAX, RTP_PORT_MIN, Shape
+from bench.rtp_load import WARM_UP_S
 from emulator.clock import SystemClock
 from emulator.worker.host import WorkerPool
 from emulator.worker.messages import Bridge, MediaParams, StartLeg
@@ -75,12 +76,17 @@ async def measure_pairs(pairs: int, seconds: float) -> PairRun:
     own, other = cores()
     async with bridged_pairs(pairs, "PCMU") as (pid, ports):
         os.sched_setaffinity(pid, own)
-        await asyncio.sleep(SETTLE_S)
-        load = ("-m", "bench.rtp_load", "--ports", ",".join(map(str, ports)))
-        began_s, began_cpu_s = time.monotonic(), cpu_s(pid)
-        counted = await result_of(*load, "--seconds", str(seconds), core=other)
-        took_s = time.monotonic() - began_s
-        used_s = cpu_s(pid) - began_cpu_s
+        load = (
+            "-m", "bench.rtp_load", "--ports", ",".join(map(str, ports)),
+            "--seconds", str(WARM_UP_S + seconds),
+        )  # fmt: skip
+        async with child(*load, core=other, ready="talking") as phones:
+            await asyncio.sleep(WARM_UP_S)
+            began_s, began_cpu_s = time.monotonic(), cpu_s(pid)
+            await asyncio.sleep(seconds)
+            took_s = time.monotonic() - began_s
+            used_s = cpu_s(pid) - began_cpu_s
+            counted = await printed_by(phones)
     return PairRun(round(used_s * 1000 / took_s / pairs, 3), counted)
 
 

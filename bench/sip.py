@@ -28,7 +28,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -151,7 +151,7 @@ def _successful(screen: str) -> int:
 
 def measure(
     directory: Path, sipp: str, plan: Iterable[tuple[str, int, int]]
-) -> Iterator[Load]:
+) -> Generator[Load, None, None]:
     """Run each (transport, rate, calls), after some calls that fill what is bounded."""
     flows = directory / "flows"
     flows.mkdir()
