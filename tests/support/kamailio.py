@@ -127,7 +127,7 @@ def kamailio(
         process.end()
 
 
-def _wait_until_it_answers(process: Process, port: int, deadline_s: float = 10) -> None:
+def _wait_until_it_answers(process: Process, port: int, deadline_s: float = 20) -> None:
     """Ask by OPTIONS to itself, which the proxy answers with 483 at once."""
     end_s = time.monotonic() + deadline_s
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:

@@ -12,17 +12,25 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-START_DEADLINE_S = 20.0
-END_DEADLINE_S = 15.0
+START_DEADLINE_S = 30.0
+END_DEADLINE_S = 30.0
+DEAF_AFTER_S = 15.0
 ROOT = Path(__file__).resolve().parents[2]
-# Beside the emulator's own RTP ports, below the system's.
-FREE_PORTS = range(28_000, 31_900)
+# Between the RTP ports of the emulator and those of its caller, below the system's. One
+# of four: SIPp's video has the second port above its audio's, baresip's TLS the next.
+FREE_PORTS = range(20_104, 29_900, 4)
+# Test processes that run at once share no port.
+_LANES = 4
+_lane = int(re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or 0) % _LANES
+# What was given lately: nobody listens there yet, or never shall.
+_given: deque[int] = deque(maxlen=300)
 # Not the module's own generator: Hypothesis seeds that one anew for each of its tests.
 _ANY = random.SystemRandom()
 
@@ -98,7 +106,7 @@ class Process:
         if self._child.poll() is None:
             self._child.send_signal(signal.SIGTERM)
         try:
-            self.wait()
+            self.wait(DEAF_AFTER_S)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self.wait()
@@ -132,11 +140,15 @@ def free_port() -> int:
 
     It is below the ports that the system gives to whoever asks for any (32768 and up):
     one of those is somebody's outgoing connection before the program under test has
-    bound it.
+    bound it. It is given once: a program's second port is not its first, and where a
+    test wants nobody to listen, no other one does.
     """
     while True:
-        port = _ANY.choice(FREE_PORTS)
+        port = _ANY.choice(FREE_PORTS[_lane::_LANES])
+        if port in _given:
+            continue
         if _is_free(port, socket.SOCK_DGRAM) and _is_free(port, socket.SOCK_STREAM):
+            _given.append(port)
             return port
 
 
@@ -150,7 +162,7 @@ def _is_free(port: int, kind: int) -> bool:
 
 
 def eventually(
-    condition: Callable[[], Any], what: str, deadline_s: float = 10.0
+    condition: Callable[[], Any], what: str, deadline_s: float = 20.0
 ) -> Any:
     """Return the first true value of ``condition``; fail with ``what`` at the end."""
     end_s = time.monotonic() + deadline_s
@@ -170,7 +182,7 @@ class Emulator:
         tls = re.search(r"SIP   tls .*:(\d+)", process.output)
         self.tls_port = int(tls[1]) if tls else 0
         self.url = f"http://127.0.0.1:{http_port}"
-        self.api = httpx.Client(base_url=f"{self.url}/emulator/v1", timeout=10)
+        self.api = httpx.Client(base_url=f"{self.url}/emulator/v1", timeout=20)
 
     def calls(self) -> list[dict[str, Any]]:
         """Return every call in memory, newest first."""

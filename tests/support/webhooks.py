@@ -101,7 +101,7 @@ class WebhookServer:
             if asked.path == path and method in (None, asked.method)
         ]
 
-    def wait_for(self, path: str, count: int = 1, deadline_s: float = 10.0) -> Asked:
+    def wait_for(self, path: str, count: int = 1, deadline_s: float = 20.0) -> Asked:
         """Return the request number ``count`` of a path, once it has come."""
         eventually(
             lambda: len(self.asked(path)) >= count, f"a request of {path}", deadline_s
