@@ -15,6 +15,7 @@ import sys
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ applets:
 """
 TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
 TALKS_S = 4.0
+# Samples of a chunk, as of a packet.
+FRAME = 160
+# Not of whole cycles in a few packets: where one is missing, the phase jumps.
+TONE_HZ = 431.0
 # An idle worker has some 45; a bot may make it hold messages and 600 s of audio.
 MOST_MB = 120
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
@@ -104,16 +109,22 @@ class Listener:
                 self.stopped.set()
 
     def check(self) -> None:
-        """Every chunk came, in order, and the tone has no hole."""
-        assert len(self.chunks) > TALKS_S * 40
+        """Every chunk came, in order, and the tone has no hole.
+
+        But for the silence where its caller, a process of its own, came late: all that
+        the caller said follows behind it (docs/voice-quality.md).
+        """
+        assert len(self.chunks) > TALKS_S * 25
         assert self.chunks == list(range(1, len(self.chunks) + 1))
         assert self.numbers == list(range(1, len(self.numbers) + 1))
         samples = array("h", bytes(self.audio))
-        bounds = signals.sound_bounds(samples)
-        assert bounds is not None
-        tone = samples[bounds[0] + 800 : bounds[0] + 800 + 8000 * 2]
+        parts = (samples[at : at + FRAME] for at in range(0, len(samples), FRAME))
+        loud = (part for part in parts if signals.sound_bounds(part) is not None)
+        whole = array("h", chain.from_iterable(loud))
+        tone = whole[800 : 800 + 8000 * 2]
+        assert len(tone) > 8000, f"{len(whole)} samples of sound in {len(samples)}"
         fit = signals.fit_tone(tone, 8000, 300, 600)
-        assert fit.frequency_hz == pytest.approx(440, rel=0.005)
+        assert fit.frequency_hz == pytest.approx(TONE_HZ, rel=0.005)
         assert fit.snr_db > 25
 
 
@@ -136,7 +147,7 @@ async def call_beside(
 ) -> tuple[list[dict[str, Any]], Watched]:
     """Call the bad bot while the good call lasts."""
     wav = directory / "tone.wav"
-    signals.write_wav(wav, signals.make_tone(440, TALKS_S, 8000), 8000)
+    signals.write_wav(wav, signals.make_tone(TONE_HZ, TALKS_S, 8000), 8000)
     listener = Listener()
     good = serve(listener.talk, "127.0.0.1", place.good_port)
     bad = await asyncio.start_server(guarded(talk), "127.0.0.1", place.bad_port)

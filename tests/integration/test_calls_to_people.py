@@ -13,6 +13,7 @@ from emulator.cli import signals
 from tests.support.phone import calling
 from tests.support.processes import Emulator, Process, emulator, free_port
 from tests.support.sipp import Peer, of_kind
+from tests.support.tones import assert_hears
 from tests.support.trunk_peer import TrunkPeer
 
 # Whole processes, in real time.
@@ -23,7 +24,7 @@ PERSON, BUSY, REJECTS, NOBODY, BRIEF = (f"0991000000{n}" for n in range(1, 6))
 FAR = "08044440001"
 PERSON_HZ = 660.0
 CONFIG = """\
-calls: {{max_ring_s: 1.5}}
+calls: {{max_ring_s: 4}}
 trunks:
   - name: pbx
     sid: trmum1pbx
@@ -94,16 +95,14 @@ def finals(story: list[dict[str, Any]]) -> list[str]:
         data["summary"]
         for data in of_kind(story, "sip.sent")
         if data["summary"].endswith("(INVITE)") and "leg" not in data
-        and not data["summary"].startswith("1")
+        and not data["summary"].startswith("1") and "retransmission" not in data
     ]  # fmt: skip
 
 
 def test_caller_and_person_talk(exchange: Emulator, tmp_path: Path) -> None:
     heard = tmp_path / "heard.wav"
     call, story = run_call(exchange, PERSON, seconds=2.0, save=heard)
-    samples, rate_hz = signals.read_wav(heard)
-    fit = signals.fit_tone(samples[-rate_hz:], rate_hz, 300, 900)
-    assert fit.frequency_hz == pytest.approx(PERSON_HZ, rel=0.01)
+    assert_hears(PERSON_HZ, *signals.read_wav(heard))
     assert (call["status"], call["ended_by"], call["flow"]) == (
         "completed", "caller", None,
     )  # fmt: skip
@@ -143,7 +142,7 @@ def test_the_caller_is_told_what_became_of_it(
     (sent,) = [
         data["text"]
         for data in of_kind(story, "sip.sent")
-        if data["summary"] == finals(story)[0]
+        if data["summary"] == finals(story)[0] and "retransmission" not in data
     ]
     assert "\nReason: Q.850;cause=" in sent
 
@@ -219,7 +218,8 @@ def test_the_caller_hears_the_callees_own_ringing(exchange: Emulator) -> None:
     early = [
         data["text"]
         for data in of_kind(story, "sip.sent")
-        if data["summary"].startswith("183") and "leg" not in data
+        if data["summary"].startswith("183")
+        and not data.keys() & {"leg", "retransmission"}
     ]
     assert len(early) == 1 and "m=audio" in early[0]
     assert [data["early"] for data in of_kind(story, "call.bridged")] == [True]

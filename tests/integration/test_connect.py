@@ -25,6 +25,7 @@ from tests.support.processes import (
     run,
 )
 from tests.support.sipp import Peer
+from tests.support.tones import assert_hears
 from tests.support.webhooks import Reply, WebhookServer, webhook_server
 
 # Whole processes, in real time.
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.slow
 AGENT_HZ, CALLER_HZ = 660.0, 400.0
 CONFIG = """\
 calls: {{ring_ms: 0}}
-sip: {{rtp_timeout_s: 3}}
+sip: {{rtp_timeout_s: 6}}
 flow: {{directory: flows}}
 trunks:
   - {{name: desk, sid: trmum1desk, destinations: ["127.0.0.1:{desk_port}"]}}
@@ -178,11 +179,7 @@ def test_caller_and_agent_hear_each_other(connecting: Emulator, tmp_path: Path) 
             return await phone.over()
 
     story = asyncio.run(live())
-    samples, rate_hz = signals.read_wav(heard)
-    tail = samples[-rate_hz:]
-    assert signals.fit_tone(tail, rate_hz, 300, 900).frequency_hz == pytest.approx(
-        AGENT_HZ, rel=0.01
-    )
+    assert_hears(AGENT_HZ, *signals.read_wav(heard))
     (callee,) = [data for data in of_kind(story, "media.stats") if "leg" in data]
     assert callee["sent"]["packets"] > 50
     assert of_kind(story, "call.bridged")[0]["leg"] == callee["leg"]
@@ -206,11 +203,11 @@ def test_the_caller_hears_music_until_somebody_answers(
 def test_nobody_waits_for_slow_music(
     connecting: Emulator, hooks: WebhookServer
 ) -> None:
-    hooks.on("/slow.wav", Reply(200, "audio/wav", b"", delay_s=5.0))
+    hooks.on("/slow.wav", Reply(404, delay_s=9.0))
     story = run_call(connecting, "music")
     hooks.wait_for("/talked")
     offsets = {entry["kind"]: entry["offset_ms"] for entry in story}
-    assert offsets["call.bridged"] - offsets["leg.dialled"] < 4000
+    assert offsets["call.bridged"] - offsets["leg.dialled"] < 8000
 
 
 def test_the_first_answer_wins_and_the_others_are_given_up(
@@ -332,8 +329,9 @@ def test_a_conversation_is_recorded_and_its_url_told(
 def test_a_dynamic_answer_rings_all_at_once_records_and_bounds_the_talk(
     connecting: Emulator, hooks: WebhookServer
 ) -> None:
+    agent = "09910000001"
     body = {
-        "destination": {"numbers": ["09910000004", "09910000001"]},
+        "destination": {"numbers": ["09910000004", agent]},
         "parallel_ringing": {"activate": True},
         "max_conversation_duration": 1,
         "record": True,
@@ -343,8 +341,10 @@ def test_a_dynamic_answer_rings_all_at_once_records_and_bounds_the_talk(
     story = run_call(connecting, "dynamic")
     told = hooks.wait_for("/talked").parameters
     assert told["Legs[0][Type]"] == told["Legs[1][Type]"] == "parallel"
-    assert told["DialWhomNumber"] == "09910000001"
-    assert told["DialCallDuration"] in {"1", "2"}
+    assert told["DialWhomNumber"] == agent
+    talked = next(leg for leg in of_kind(story, "leg.ended") if leg["to"] == agent)
+    assert talked["cause"] == "talk-limit"
+    assert 1 <= int(told["DialCallDuration"]) <= talked["duration_s"] + 1
     (started,) = of_kind(story, "recording.started")
     assert started["channels"] == "dual"
     assert told["RecordingUrl"] == started["url"]
@@ -397,16 +397,12 @@ def test_a_person_with_a_phone_and_the_caller_hear_each_other(
     story = asyncio.run(live())
     assert hooks.wait_for("/talked").parameters["CallType"] == "client-hangup"
     alice.wait()
-    samples, rate_hz = signals.read_wav(heard)
-    from_agent = signals.fit_tone(samples[-rate_hz:], rate_hz, 300, 900)
-    assert from_agent.frequency_hz == pytest.approx(AGENT_HZ, rel=0.01)
-    samples, rate_hz = phone_program.heard(tmp_path)
-    middle = samples[len(samples) // 2 :][:rate_hz]
-    from_caller = signals.fit_tone(middle, rate_hz, 300, 900)
-    assert from_caller.frequency_hz == pytest.approx(CALLER_HZ, rel=0.01)
+    assert_hears(AGENT_HZ, *signals.read_wav(heard))
+    assert_hears(CALLER_HZ, *phone_program.heard(tmp_path))
     assert of_kind(story, "leg.ended")[0]["by"] == "caller"
 
 
+@pytest.mark.timeout(180)
 def test_many_connected_calls_leave_nothing(
     connecting: Emulator, sipp: str, tmp_path: Path
 ) -> None:
@@ -428,7 +424,8 @@ def test_many_connected_calls_leave_nothing(
         "-mp", str(free_port()), cwd=tmp_path, deadline_s=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:]
-    eventually(lambda: not any(left().values()), f"nothing is left of {left()}")
+    # A call whose BYE was lost ends with its 64*T1.
+    eventually(lambda: not any(left().values()), f"nothing is left of {left()}", 60.0)
     calls = connecting.api.get("/calls", params={"limit": 200}).json()["calls"]
     talked = [call for call in calls if call["legs"][-1]["duration_s"] > 0]
     assert len(talked) == 200
@@ -528,7 +525,7 @@ def test_all_phones_of_a_user_ring_and_one_has_the_call(
     other.mkdir()
     registrar = f"127.0.0.1:{connecting.sip_port}"
     place = phone_program.configure(other, user="alice", registrar=registrar)
-    second = Process(baresip, "-f", str(place), "-t", "8", cwd=other)
+    second = Process(baresip, "-f", str(place), "-t", "20", cwd=other)
 
     async def live() -> list[Any]:
         async with calling(connecting, number_of("alice")) as phone:
@@ -541,7 +538,11 @@ def test_all_phones_of_a_user_ring_and_one_has_the_call(
         story = asyncio.run(live())
     finally:
         second.end()
-    sent = [data["summary"].split()[0] for data in of_kind(story, "sip.sent")]
+    sent = [
+        data["summary"].split()[0]
+        for data in of_kind(story, "sip.sent")
+        if "retransmission" not in data
+    ]
     assert sent.count("INVITE") == 2
     # One is talked to and hung up; the other is cancelled, or parted with at once.
     assert sent.count("BYE") + sent.count("CANCEL") >= 2

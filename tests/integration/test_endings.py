@@ -36,12 +36,12 @@ def bot_env(port: int) -> dict[str, str]:
 
 
 @contextmanager
-def calling(running: Emulator, cwd: Path, seconds: float = 30) -> Iterator[Process]:
+def calling(running: Emulator, cwd: Path) -> Iterator[Process]:
     """A caller that stays on the line."""
     caller = Process(
         sys.executable, "-m", "emulator", "call", "08010000002",
         "--target", f"127.0.0.1:{running.sip_port}", "--api", running.url,
-        "--seconds", str(seconds), cwd=cwd,
+        "--seconds", "30", cwd=cwd,
     )  # fmt: skip
     try:
         yield caller
@@ -64,7 +64,7 @@ def is_alive(pid: int) -> bool:
 
 def test_a_killed_bot_ends_its_stream_and_the_caller_gets_a_bye(tmp_path: Path) -> None:
     with (
-        echo_bot(tmp_path) as (bot, port),
+        echo_bot(tmp_path, free_port()) as (bot, port),
         emulator(tmp_path, env=bot_env(port)) as running,
     ):
         with calling(running, tmp_path) as caller:
@@ -77,8 +77,9 @@ def test_a_killed_bot_ends_its_stream_and_the_caller_gets_a_bye(tmp_path: Path) 
         assert closed["disconnected_by"] == "bot"
         assert closed["closed_first"] == "network"
         assert first(story, "call.ended")["cause"] == "flow-ended"
-        with echo_bot(tmp_path, port), calling(running, tmp_path, 3) as caller:
+        with echo_bot(tmp_path, port), calling(running, tmp_path) as caller:
             caller.wait_for("stream.media_from_bot")
+            caller.send_signal(signal.SIGINT)
             assert caller.wait() == 0
 
 
@@ -99,8 +100,9 @@ def test_a_killed_worker_ends_its_calls_and_the_next_call_works(
         assert "signal 9" in first(story, "worker.lost")["reason"]
         assert first(story, "call.ended")["status"] == "failed"
         bot.wait_for("closed 1006")
-        with calling(running, tmp_path, 3) as caller:
+        with calling(running, tmp_path) as caller:
             caller.wait_for("stream.media_from_bot")
+            caller.send_signal(signal.SIGINT)
             assert caller.wait() == 0
         assert running.worker_pids() != [worker]
 

@@ -138,7 +138,7 @@ def test_each_direction_of_rtp_may_have_its_own_damage(
         {"kind": "rtp", "direction": "from_caller", "loss": 0.5},
         {"kind": "rtp", "direction": "to_caller", "duplicate": 0.5},
     )
-    (acted,) = of(call(faulty, workplace), "fault.acted")
+    (acted,) = of(call(faulty, workplace, "--seconds", "4"), "fault.acted")
     assert acted["from_caller"]["lost"] > 20
     assert acted["to_caller"]["duplicated"] > 20
     assert acted["from_caller"]["duplicated"] == acted["to_caller"]["lost"] == 0

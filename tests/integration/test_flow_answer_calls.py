@@ -127,7 +127,7 @@ def test_a_caller_who_leaves_during_a_passthru_is_told_of_by_the_next_one(
 
 def test_the_end_of_a_call_waits_for_no_webhook(world: FlowWorld) -> None:
     world.webhooks.on("/p1", Reply(200))
-    world.webhooks.on("/tell", Reply(200, delay_s=2))
+    world.webhooks.on("/tell", Reply(200, delay_s=3))
     phone = world.call("forked", hang_up_while_asked)
     told = {e["kind"]: e["offset_ms"] for e in phone.story}
     assert told["call.ended"] < told["webhook.answered"] - 1000

@@ -34,10 +34,10 @@ FLOWS = {
     "audio_url": one('{type: greeting, url: "${WEBHOOKS}/name", next: bye}'),
     "cached": one('{type: greeting, audio_url: "${WEBHOOKS}/c.wav", next: bye}'),
     "gather": one(
-        "{type: gather, prompt: {file: long.wav}, max_digits: 4, timeout_s: 0.5, "
+        "{type: gather, prompt: {file: long.wav}, max_digits: 4, timeout_s: 2, "
         "on_digits: some, on_nothing: none}", "some", "none"),
     "gather_short": one(
-        "{type: gather, prompt: {file: short.wav}, repeat: 1, timeout_s: 0.4, "
+        "{type: gather, prompt: {file: short.wav}, repeat: 1, timeout_s: 1.5, "
         'finish_on_key: "", on_digits: some, on_nothing: none}', "some", "none"),
     "gather_told": """\
 start: it
@@ -52,7 +52,7 @@ applets:
         "some", "none"),
     "ivr": one(
         "{type: ivr, prompt: {file: short.wav}, keys: {'1': one, '*': star}, "
-        "repeat: 1, timeout_s: 0.4, invalid: wrong}", "one", "star", "wrong"),
+        "repeat: 1, timeout_s: 1.5, invalid: wrong}", "one", "star", "wrong"),
     "switch": """\
 start: ask
 applets:
@@ -244,7 +244,7 @@ def test_an_audio_url_that_cannot_be_played_is_silence(
 def test_a_caller_who_hangs_up_while_audio_is_fetched_ends_the_call_at_once(
     world: FlowWorld, tmp_path: Path
 ) -> None:
-    slow = Reply(200, "audio/wav", wav(tmp_path), delay_s=1)
+    slow = Reply(200, "audio/wav", wav(tmp_path), delay_s=2)
     world.webhooks.on("/slow.wav", slow)
     world.webhooks.on("/name", Reply(body=f"{world.webhooks.url}/slow.wav"))
 
@@ -322,7 +322,7 @@ def test_the_digits_of_a_caller_who_hangs_up_in_a_gather_are_told(
 
 def gather_answer(world: FlowWorld, **more: Any) -> Reply:
     prompt = {"audio_url": f"{world.webhooks.url}/p.wav"}
-    body = json.dumps({"gather_prompt": prompt, "input_timeout": 0.4, **more})
+    body = json.dumps({"gather_prompt": prompt, "input_timeout": 2, **more})
     return Reply(200, "application/json", body)
 
 

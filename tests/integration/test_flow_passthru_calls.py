@@ -114,7 +114,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlowWorld]:
         for name, port in ports.items():
             flows = {f: t.replace(f"${{{name}}}", str(port)) for f, t in flows.items()}
         settings = """\
-passthru: {timeout_s: 1.5}
+passthru: {timeout_s: 4}
 sip: {custom_headers: [X-UUI]}
 stream: {max_streams: 1}
 subscribers:
@@ -158,7 +158,7 @@ def exit_of(phone: Phone) -> tuple[str, str]:
         (Reply(404), "on_other", "the answer was 404"),
         (Reply(500), "on_other", "the answer was 500"),
         (Reply(drops=True), "on_other", "no answer: Server disconnected"),
-        (Reply(delay_s=60), "on_other", "no answer: no answer within 1.5 s"),
+        (Reply(delay_s=60), "on_other", "no answer: no answer within 4 s"),
         (Reply(body="drip by drip", delay_s=1, drips=True), "on_other", "no answer"),
     ],
     ids=lambda value: str(value.status) if isinstance(value, Reply) else "",

@@ -24,7 +24,7 @@ start: start
 applets:
   start: {{type: stream, action: start, url: "${{ECHO_BOT}}/one?a=1", next: running}}
   running: {TELL.replace("tell", "running").replace("NEXT", "greet")}
-  greet: {{type: greeting, file: short.wav, next: stop}}
+  greet: {{type: greeting, file: some.wav, next: stop}}
   stop: {{type: stream, action: stop, next: tell}}
   tell: {TELL.replace("NEXT", "bye")}
   bye: {{type: hangup}}
@@ -34,7 +34,7 @@ start: first
 applets:
   first: {type: stream, action: start, url: "${ECHO_BOT}/one", next: second}
   second: {type: stream, action: start, url: "${ECHO_BOT}/two", next: greet}
-  greet: {type: greeting, file: short.wav, next: stop}
+  greet: {type: greeting, file: some.wav, next: stop}
   stop: {type: stream, action: stop, next: again}
   again: {type: greeting, file: short.wav, next: bye}
   bye: {type: hangup}
@@ -43,7 +43,7 @@ applets:
 start: start
 applets:
   start: {{type: stream, action: start, url: "ws://127.0.0.1:DEAD/", next: greet}}
-  greet: {{type: greeting, file: short.wav, next: tell}}
+  greet: {{type: greeting, file: some.wav, next: tell}}
   tell: {TELL.replace("NEXT", "bye")}
   bye: {{type: hangup}}
 """,
@@ -106,7 +106,8 @@ applets:
 
 def prepare(directory: Path) -> dict[str, str]:
     (directory / "flows").mkdir()
-    for name, seconds in (("short", 0.5), ("long", 30)):
+    # In some of it a stream opens and brings its first media.
+    for name, seconds in (("short", 0.5), ("some", 2), ("long", 30)):
         path = directory / "flows" / f"{name}.wav"
         signals.write_wav(path, [0] * int(8000 * seconds), 8000)
     return {
@@ -235,8 +236,12 @@ def kept(url: str) -> int:
     """Return the size of the file that a RecordingUrl names."""
     name = url.partition("/exotelrecordings/")[2]
     path = ROOT / ".emulator" / "recordings" / name
-    eventually(path.is_file, f"{path} is there")
-    return path.stat().st_size
+
+    def size() -> int:
+        return path.stat().st_size if path.is_file() else 0
+
+    found: int = eventually(size, f"something is in {path}")
+    return found
 
 
 def test_a_recorded_bot_has_a_url_and_encrypted_keys_are_shown_nowhere(

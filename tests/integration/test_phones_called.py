@@ -82,7 +82,7 @@ def test_baresip_registers_by_digest_and_is_called(
         place_ = phone.configure(
             tmp_path, user="alice", registrar=registrar, transport=transport
         )
-        ringing = Process(baresip, "-f", str(place_), "-t", "7", cwd=tmp_path)
+        ringing = Process(baresip, "-f", str(place_), "-t", "8", cwd=tmp_path)
         try:
             place(running, "user:alice")
             ringing.wait()
@@ -110,7 +110,7 @@ def test_baresip_is_called_as_a_trunk(
         f'trunks: [{{name: pbx, sid: trmum1pbx, destinations: ["{destination}"]}}]\n'
     )
     with calling(tmp_path, config) as running:
-        ringing = Process(baresip, "-f", str(place_), "-t", "6", cwd=tmp_path)
+        ringing = Process(baresip, "-f", str(place_), "-t", "8", cwd=tmp_path)
         try:
             ringing.wait_for("baresip is ready")
             place(running, "sip:trmum1pbx")

@@ -9,7 +9,9 @@ import wave
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import httpx
@@ -48,6 +50,7 @@ applets:
   bye: {{type: hangup}}
 """
 CALLER_HZ, BOT_HZ = 700, 1000
+fetch = partial(httpx.get, timeout=20.0)
 
 
 @contextmanager
@@ -139,7 +142,9 @@ def samples(answer: httpx.Response, folder: Path) -> list[array[int]]:
 
 
 def pitch_near_end(channel: array[int]) -> float:
-    return audio_tools.pitch(channel[-16000:-8000])
+    """Return the tone of most of the last seconds; a busy machine tears holes."""
+    starts = range(max(0, len(channel) - 22_000), len(channel) - 2000, 4000)
+    return median(audio_tools.pitch(channel[at : at + 4000]) for at in starts)
 
 
 @pytest.mark.parametrize("number", FORMATS)
@@ -159,7 +164,7 @@ def test_a_recorded_stream_is_fetched_by_its_url(
     )
     ended = event(recording, finished["sid"], "recording.ended")
     assert ended["error"] is None
-    answer = httpx.get(started["url"])
+    answer = fetch(started["url"])
     assert answer.status_code == 200
     assert answer.headers["content-type"] == media_type
     assert len(answer.content) == ended["size_bytes"]
@@ -169,7 +174,7 @@ def test_a_recorded_stream_is_fetched_by_its_url(
     heard = audio_tools.decode(path, n_channels)
     seconds = len(heard[0]) / 8000
     assert seconds == pytest.approx(ended["duration_ms"] / 1000, abs=0.25)
-    assert 3 < seconds < 5
+    assert 3 < seconds < finished["duration_s"] + 0.5
     if channels == "dual":
         assert pitch_near_end(heard[0]) == pytest.approx(CALLER_HZ, rel=0.01)
         assert pitch_near_end(heard[1]) == pytest.approx(440, rel=0.01)
@@ -191,13 +196,13 @@ def test_what_caller_and_bot_said_is_kept_for_the_api(
     assert pitch_near_end(caller) == pytest.approx(CALLER_HZ, rel=0.01)
     assert pitch_near_end(bot) == pytest.approx(440, rel=0.01)
     assert max(mix) > max(max(caller), max(bot))
-    assert len(caller) / 8000 == pytest.approx(finished["duration_s"], abs=0.2)
+    assert len(caller) / 8000 == pytest.approx(finished["duration_s"], abs=0.5)
 
 
 def test_a_call_that_is_up_can_be_listened_to(
     recording: Emulator, tmp_path: Path
 ) -> None:
-    with calling(recording, tmp_path, seconds=6):
+    with calling(recording, tmp_path, seconds=20) as process:
         call_sid = eventually(
             lambda: [
                 c["sid"] for c in recording.calls() if c["status"] == "in-progress"
@@ -216,6 +221,7 @@ def test_a_call_that_is_up_can_be_listened_to(
         path.write_bytes(answer.content)
         assert audio_tools.ffprobe(path).duration_s > 0.5
         assert recording.calls()[0]["status"] == "in-progress"
+        process.send_signal(signal.SIGINT)
 
 
 def _longer_than(
@@ -230,7 +236,7 @@ def _longer_than(
 
 
 def _found(url: str) -> httpx.Response | None:
-    answer = httpx.get(url)
+    answer = fetch(url)
     return answer if answer.status_code == 200 and len(answer.content) > 500 else None
 
 
@@ -241,7 +247,7 @@ def test_parts_of_a_recording_can_be_asked_for(
     url = event(recording, finished["sid"], "recording.started")["url"]
     audio = f"{recording.url}/emulator/v1/calls/{finished['sid']}/audio/bot.wav"
     for address in (url, audio):
-        whole = httpx.get(address)
+        whole = fetch(address)
         assert whole.headers["accept-ranges"] == "bytes"
         size = len(whole.content)
         for asked, start, end in (
@@ -249,17 +255,17 @@ def test_parts_of_a_recording_can_be_asked_for(
             ("bytes=43-46", 43, 47), ("bytes=101-200", 101, 201),
             (f"bytes=10-{size + 99}", 10, size), ("Bytes = 3 - 4", 3, 5),
         ):  # fmt: skip
-            part = httpx.get(address, headers={"Range": asked})
+            part = fetch(address, headers={"Range": asked})
             assert part.status_code == 206, asked
             assert part.content == whole.content[start:end]
             expected = f"bytes {start}-{end - 1}/{size}"
             assert part.headers["content-range"] == expected
         for asked in ("bytes=9-3", "lines=1-2", "bytes=0-1,4-5", "bytes=-", "x"):
-            assert httpx.get(address, headers={"Range": asked}).status_code == 200
-        behind = httpx.get(address, headers={"Range": f"bytes={size}-"})
+            assert fetch(address, headers={"Range": asked}).status_code == 200
+        behind = fetch(address, headers={"Range": f"bytes={size}-"})
         assert behind.status_code == 416
         assert behind.headers["content-range"] == f"bytes */{size}"
-        head = httpx.head(address)
+        head = httpx.head(address, timeout=20.0)
         assert int(head.headers["content-length"]) == size
         assert head.content == b""
 
@@ -277,13 +283,13 @@ def test_what_is_not_there_is_404_with_a_reason(
         "exotel1/..%2F..%2Fsip-key.pem", "exotel1/%2e%2e", "exotel1/..%5Cx.mp3",
         f"..%2Fexotel1/{name}", "exotel1/a%00.mp3", "exotel1/", "exotel1",
     ):  # fmt: skip
-        assert httpx.get(f"{base}/{path}").status_code == 404, path
+        assert fetch(f"{base}/{path}").status_code == 404, path
     calls = f"{recording.url}/emulator/v1/calls"
     for path, code in (
         (f"{finished['sid']}/audio/agent.wav", "unknown-audio"),
         ("0000/audio/mix.wav", "unknown-call"),
     ):
-        answer = httpx.get(f"{calls}/{path}")
+        answer = fetch(f"{calls}/{path}")
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, code)
 
 
@@ -299,11 +305,11 @@ def test_a_fetch_without_credentials_is_noted_once(
             for e in recording.timeline(finished["sid"])
         )
 
-    assert httpx.get(url, auth=("emulator", "emulator")).status_code == 200
-    assert httpx.get(url, auth=("exotel1", "emulator")).status_code == 200
+    assert fetch(url, auth=("emulator", "emulator")).status_code == 200
+    assert fetch(url, auth=("exotel1", "emulator")).status_code == 200
     assert notes() == 0
-    assert httpx.get(url).status_code == 200
-    assert httpx.get(url, auth=("emulator", "wrong")).status_code == 200
+    assert fetch(url).status_code == 200
+    assert fetch(url, auth=("emulator", "wrong")).status_code == 200
     assert notes() == 1
 
 
@@ -313,12 +319,13 @@ def test_only_so_many_calls_are_captured_at_once(
     first, second = tmp_path / "1", tmp_path / "2"
     for folder in (first, second):
         folder.mkdir()
-    with calling(recording, first, seconds=8):
+    with calling(recording, first, seconds=20) as process:
         eventually(
             lambda: any(c["status"] == "in-progress" for c in recording.calls()),
             "a call",
         )
         finished = call(recording, second, seconds=1)
+        process.send_signal(signal.SIGINT)
     assert finished["audio"] is None
     answer = recording.api.get(f"/calls/{finished['sid']}/audio/mix.wav")
     assert answer.status_code == 404
@@ -335,7 +342,7 @@ def test_audio_goes_with_the_memory_of_its_call(
     answer = recording.api.get(f"/calls/{old['sid']}/audio/mix.wav")
     assert answer.json()["error"]["code"] == "unknown-call"
     # A recording stays: it is a file of the account's.
-    assert httpx.get(url).status_code == 200
+    assert fetch(url).status_code == 200
 
 
 @pytest.mark.parametrize("number", ["08010000001", "08010000003"])
@@ -370,7 +377,7 @@ def test_a_killed_worker_leaves_what_was_said_until_two_seconds_before(
         assert pitch_near_end(bot) == pytest.approx(440, rel=0.01)
         n_channels = 2 if number == "08010000003" else 1
         path = tmp_path / ("r" + Path(began_s["url"]).suffix)
-        path.write_bytes(httpx.get(began_s["url"]).content)
+        path.write_bytes(fetch(began_s["url"]).content)
         heard = audio_tools.decode(path, n_channels)
         assert lasted_s - 2.2 <= len(heard[0]) / 8000 <= lasted_s + 0.5
         ended = event(running, sid, "recording.ended")
@@ -382,10 +389,10 @@ def test_credentials_can_be_required_and_files_can_be_late(tmp_path: Path) -> No
     with recording_emulator(tmp_path, more) as running:
         finished = call(running, tmp_path, seconds=1)
         url = event(running, finished["sid"], "recording.started")["url"]
-        refused = httpx.get(url)
+        refused = fetch(url)
         assert refused.status_code == 401
         assert refused.headers["www-authenticate"].startswith("Basic ")
-        late = httpx.get(url, auth=("emulator", "emulator"))
+        late = fetch(url, auth=("emulator", "emulator"))
         assert late.status_code == 404
         assert "recordings.available_after_s" in late.json()["error"]["message"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import wave
-from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from tests.support import baresip as baresip_phone
 from tests.support.flow_world import FlowWorld, Talk, bots
 from tests.support.phone import Phone
 from tests.support.processes import ROOT, Process, emulator, eventually, free_port
+from tests.support.tones import assert_hears
 from tests.support.webhooks import Reply, webhook_server
 
 # Whole processes, in real time.
@@ -102,21 +103,14 @@ def alice(
         yield phone
 
 
-def pitch(samples: array[int], rate_hz: int) -> float:
-    tail = samples[-rate_hz - rate_hz // 2 : -rate_hz // 2]
-    return signals.fit_tone(tail, rate_hz, 300, 900).frequency_hz
-
-
-def heard_by_agent(directory: Path) -> float:
-    """Return the tone that the agent heard."""
-
+def assert_agent_heard_the_caller(directory: Path) -> None:
     def is_whole() -> bool:
         (file,) = directory.glob("dump-*-dec.wav")
         with wave.open(str(file), "rb") as reader:
             return reader.getnframes() > 0
 
     eventually(is_whole, "the agent's recording")
-    return pitch(*baresip_phone.heard(directory))
+    assert_hears(CALLER_HZ, *baresip_phone.heard(directory))
 
 
 async def end_the_bot(phone: Phone) -> None:
@@ -253,11 +247,15 @@ def test_the_stop_applet_ends_the_listening_once_the_agent_has_hung_up(
     assert (told["CallType"], told["Stream[Status]"]) == ("completed", "completed")
     file = kept / f"{told['Stream[StreamSID]']}.wav"
     heard, rate_hz = signals.read_wav(file)
+    last = range(len(heard) - 3 * rate_hz, len(heard) - rate_hz + 1, rate_hz // 2)
     for hz in (AGENT_HZ, CALLER_HZ):
-        found = signals.fit_tone(
-            heard[-2 * rate_hz : -rate_hz], rate_hz, hz - 80, hz + 80
-        )
-        assert found.frequency_hz == pytest.approx(hz, rel=0.01)
+        fits = [
+            signals.fit_tone(heard[at : at + rate_hz], rate_hz, hz - 80, hz + 80)
+            for at in last
+        ]
+        # Of most seconds, not of a given one: a busy machine tears holes.
+        found = median(fit.frequency_hz for fit in fits)
+        assert found == pytest.approx(hz, rel=0.01)
 
 
 def test_the_bot_hands_over_to_a_person_and_both_hear_each_other(
@@ -274,8 +272,8 @@ def test_the_bot_hands_over_to_a_person_and_both_hear_each_other(
     assert phone.events("leg.ended")[0]["by"] == "callee"
     told = world.webhooks.wait_for("/decide").parameters
     assert told["Stream[RecordingUrl]"].endswith(".mp3")
-    assert pitch(*signals.read_wav(heard)) == pytest.approx(AGENT_HZ, rel=0.01)
-    assert heard_by_agent(tmp_path) == pytest.approx(CALLER_HZ, rel=0.01)
+    assert_hears(AGENT_HZ, *signals.read_wav(heard))
+    assert_agent_heard_the_caller(tmp_path)
 
 
 def test_a_trunk_that_refuses_is_an_attempt_that_nobody_answered(
@@ -393,8 +391,8 @@ def test_the_bots_caller_and_the_named_person_hear_each_other(
             wav=wav_of_caller(tmp_path), save=heard,
         )  # fmt: skip
     assert phone.way[4:] == ["person after_conversation", "talked on_ok", "bye None"]
-    assert pitch(*signals.read_wav(heard)) == pytest.approx(AGENT_HZ, rel=0.01)
-    assert heard_by_agent(tmp_path) == pytest.approx(CALLER_HZ, rel=0.01)
+    assert_hears(AGENT_HZ, *signals.read_wav(heard))
+    assert_agent_heard_the_caller(tmp_path)
 
 
 def test_a_phone_that_is_not_answered_is_missed_after_max_ringing_duration(

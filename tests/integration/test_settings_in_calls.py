@@ -92,7 +92,7 @@ def test_a_passthru_waits_as_long_as_its_setting(
         url = f"{server.url}/slow"
         settings = f"passthru: {{timeout_s: {timeout_s}}}"
         with emulating(tmp_path, settings, "tell", TELL_URL=url) as running:
-            story = call(running, tmp_path, "--seconds", "3")
+            story = call(running, tmp_path, "--seconds", "5")
     assert of(story, "applet.left")[0]["next"] == way
 
 

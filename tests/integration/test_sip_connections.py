@@ -22,7 +22,7 @@ from emulator.sip.endpoint import BoundListener, SipEndpoint
 from emulator.sip.options import SipLimits, SipOptions, TlsOptions
 from emulator.sip.session import IncomingInvite
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 MAX_CONNECTIONS = 5
 
 needs_openssl = pytest.mark.skipif(
@@ -74,6 +74,13 @@ async def is_closed(sock: socket.socket) -> bool:
         return True
 
 
+async def read_to_end(reader: asyncio.StreamReader) -> bytes:
+    """Return what comes; a side that had not read all resets when it closes."""
+    with contextlib.suppress(ConnectionError):
+        return await reader.read()
+    return b""
+
+
 @pytest.mark.parametrize("transport", ["tcp", pytest.param("tls", marks=needs_openssl)])
 def test_silent_connections_count_from_the_first_packet(
     transport: Transport, tmp_path: Path
@@ -99,7 +106,7 @@ def test_bytes_of_an_unfinished_message_keep_no_connection_open(
         limits = SipLimits(unfinished_message_s=0.2)
         async with listening(tmp_path, "tcp", limits) as (_, listener):
             reader, writer = await asyncio.open_connection(listener.ip, listener.port)
-            closed = asyncio.create_task(reader.read())
+            closed = asyncio.create_task(read_to_end(reader))
             with contextlib.suppress(ConnectionError):
                 writer.write(b"OPTIONS sip:x SIP/2.0\r\nX: ")
                 while not closed.done():

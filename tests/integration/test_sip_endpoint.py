@@ -43,12 +43,15 @@ from emulator.sip.timers import SipTimers
 from emulator.sip.tls import client_context
 from emulator.sip.trace import Direction, SipTrace
 from emulator.sip.uri import NameAddr
+from tests.support.processes import free_port
 
 ANSWER = "v=0\r\no=- 2 1 IN IP4 127.0.0.1\r\ns=answer\r\n"
 OFFER = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=offer\r\n"
 # 64*T1 is 0.64 s.
 FAST = SipTimers(t1_s=0.01, t2_s=0.08, t4_s=0.05, d_s=0.05)
-DEADLINE_S = 10.0
+# For another program at the other end, which a busy machine may keep waiting.
+PATIENT = SipTimers(t1_s=0.05, t2_s=0.4, t4_s=0.05, d_s=0.05)
+DEADLINE_S = 30.0
 
 Script = Callable[[IncomingInvite], None]
 
@@ -91,15 +94,22 @@ class Side:
         )
 
     def sent(self) -> list[str]:
-        return [
-            trace.summary.split(" ")[0]
-            for trace in self.traces
-            if trace.direction is Direction.SENT
-        ]
+        """Return what was sent, but for what a busy machine makes T1 repeat."""
+        summaries: list[str] = []
+        for trace in self.traces:
+            if trace.direction is not Direction.SENT or trace.is_retransmission:
+                continue
+            # Nothing marks a 2xx that is repeated, and each gets an ACK of its own.
+            is_repeatable = trace.summary.startswith(("200", "ACK"))
+            if not (is_repeatable and trace.summary in summaries):
+                summaries.append(trace.summary)
+        return [summary.split(" ")[0] for summary in summaries]
 
 
 @contextlib.asynccontextmanager
-async def side(on_invite: Script, **options: Any) -> AsyncIterator[Side]:
+async def side(
+    on_invite: Script, *, timers: SipTimers = FAST, **options: Any
+) -> AsyncIterator[Side]:
     """Run an endpoint on free ports; its sockets are closed at the end."""
     traces: list[SipTrace] = []
 
@@ -108,7 +118,7 @@ async def side(on_invite: Script, **options: Any) -> AsyncIterator[Side]:
         made.called.set()
         on_invite(invite)
 
-    settings = SipOptions(port=0, timers=FAST, **options)
+    settings = SipOptions(port=0, timers=timers, **options)
     made = Side(
         SipEndpoint(
             settings,
@@ -324,9 +334,7 @@ def test_while_draining_calls_are_refused() -> None:
 def test_nobody_at_the_other_end_of_tcp_ends_the_session() -> None:
     async def scenario() -> None:
         async with side(refuse) as alice:
-            with socket.socket() as unused:
-                unused.bind(("127.0.0.1", 0))
-                port = unused.getsockname()[1]
+            port = free_port()
             session = alice.endpoint.place_call(
                 OutgoingInvite(
                     f"sip:bob@127.0.0.1:{port};transport=tcp",
@@ -450,7 +458,9 @@ def test_a_message_without_end_closes_the_connection() -> None:
         async with side(answer) as bob:
             reader, writer = await asyncio.open_connection("127.0.0.1", bob.port)
             writer.write(b"INVITE sip:bob SIP/2.0\r\nX: " + b"a" * 70_000)
-            assert await reader.read() == b""
+            # It has not read all, and may reset the connection.
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
             writer.close()
             await wait_closed(writer.wait_closed())
 
@@ -502,7 +512,9 @@ def test_hard_messages_leave_the_endpoint_as_it_was(
         pytest.skip("openssl is not installed")
 
     async def scenario() -> None:
-        async with side(refuse) as alice, side(refuse, **tls) as bob:
+        # Her INVITE waits for all that has come before it.
+        patient = side(refuse, timers=SipTimers())
+        async with patient as alice, side(refuse, **tls) as bob:
             for path in sorted((DATA / folder).glob("*.dat")):
                 await hand_over(path.read_bytes(), bob, transport)
             rejected = await until(alice.call(bob), Rejected)
@@ -641,16 +653,14 @@ def test_a_request_that_nobody_answers_fails() -> None:
 @pytest.mark.parametrize(("mode", "transport"), [("u1", "udp"), ("t1", "tcp")])
 def test_sipp_answers_our_calls(mode: str, transport: Transport) -> None:
     async def scenario() -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         process = await asyncio.create_subprocess_exec(
             *("sipp", "-sn", "uas", "-t", mode, "-i", "127.0.0.1", "-p", str(port)),
-            *("-m", "5", "-timeout", "8", "-nostdin"),
+            *("-m", "5", "-timeout", "25", "-nostdin"),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        async with side(refuse) as alice:
+        async with side(refuse, timers=PATIENT) as alice:
             await listening(port, transport)
             for _ in range(5):
                 session = alice.endpoint.place_call(
@@ -673,26 +683,29 @@ def test_sipp_answers_our_calls(mode: str, transport: Transport) -> None:
 
 
 async def listening(port: int, transport: Transport) -> None:
-    """Wait until a program that was just started has its socket."""
-    kind = socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM
-    while True:
-        with socket.socket(socket.AF_INET, kind) as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                return
+    """Wait until a program that was just started has its socket.
+
+    Not by binding it: the program may try in that very moment.
+    """
+    while not is_bound(port, transport):  # noqa: ASYNC110 (of another process)
         await asyncio.sleep(0.02)
+
+
+def is_bound(port: int, transport: Transport) -> bool:
+    """Say whether somebody on this machine waits at a port, and for anyone."""
+    sockets = Path(f"/proc/net/{transport}").read_text()
+    return f":{port:04X} 00000000:0000 " in sockets
 
 
 @pytest.mark.skipif(shutil.which("sipp") is None, reason="SIPp is not installed")
 @pytest.mark.parametrize("mode", ["u1", "t1"])
 def test_sipp_makes_twenty_calls(mode: str) -> None:
     async def scenario() -> None:
-        async with side(answer) as bob:
+        async with side(answer, timers=PATIENT) as bob:
             process = await asyncio.create_subprocess_exec(
                 "sipp",
                 *("-sn", "uac", f"127.0.0.1:{bob.port}", "-t", mode),
-                *("-m", "20", "-r", "40", "-d", "50", "-timeout", "8"),
+                *("-m", "20", "-r", "40", "-d", "50", "-timeout", "25"),
                 *("-i", "127.0.0.1", "-nostdin"),
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""What a phone of a test must have heard: its own hum, come back from the echo bot."""
+"""What a phone of a test must have heard: its own hum, or the other party's tone."""
 
 from __future__ import annotations
 
@@ -24,3 +24,20 @@ def assert_hears_its_hum(samples: array[int], rate_hz: int) -> None:
     best = max(fits, key=lambda fit: fit.snr_db)
     assert abs(best.frequency_hz - HUM_HZ) < HUM_HZ / 100, fits
     assert best.snr_db > 20, fits
+
+
+def assert_hears(tone_hz: float, samples: array[int], rate_hz: int) -> None:
+    """Some second of the last three is this tone rather than any other.
+
+    Not a given one, for the same reason.
+    """
+    last = samples[-3 * rate_hz :]
+    fits = [
+        signals.fit_tone(last[start : start + rate_hz], rate_hz, 300, 900)
+        for start in range(0, len(last) - rate_hz + 1, rate_hz // 2)
+    ]
+
+    def is_it(fit: signals.ToneFit) -> bool:
+        return abs(fit.frequency_hz - tone_hz) < tone_hz / 100 and fit.snr_db > 10
+
+    assert any(map(is_it, fits)), fits
