@@ -28,6 +28,7 @@ from tests.integration.stream_support import (
     server_context,
     until,
 )
+from tests.support.processes import free_port
 
 PREFIX = "3009 failed to establish ws conn "
 WRONG_ACCEPT = (
