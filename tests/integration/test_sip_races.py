@@ -14,15 +14,42 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from tests.support.processes import Emulator, eventually
+from tests.support.processes import Emulator, emulator, eventually
+from tests.support.sipp import of_kind
 
 # Whole processes, in real time.
 pytestmark = pytest.mark.slow
 
+# The usual 300 ms of ringing may be over before a busy machine has sent anything twice.
+CONFIG = """\
+calls: {ring_ms: 3000}
+flow: {silent_greeting_ms: 60000}
+numbers: [{number: "08010000002", flow: silence}]
+"""
+FLOW = """\
+flow: silence
+app_id: "1"
+start: wait
+applets:
+  wait: {type: greeting, text: "...", next: bye}
+  bye: {type: hangup}
+"""
 OFFER = (
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
     "m=audio 40000 RTP/AVP 0\r\n"
 )
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """Yield an emulator that rings for seconds, and then says nothing."""
+    directory = tmp_path_factory.mktemp("patient")
+    flows = directory / "flows"
+    flows.mkdir()
+    (flows / "silence.yaml").write_text(FLOW)
+    env = {"EXOTEL_EMULATOR_FLOW__DIRECTORY": str(flows)}
+    with emulator(directory, config=CONFIG, env=env) as started:
+        yield started
 
 
 class TextPhone:
@@ -57,7 +84,7 @@ class TextPhone:
 
     def wait_for(self, status: int, method: str, count: int = 1) -> None:
         """Receive until so many such responses are there."""
-        end_s = time.monotonic() + 10
+        end_s = time.monotonic() + 20
         while self.count(status, method) < count:
             assert time.monotonic() < end_s, "\n".join(self.received)
             self._receive(1.0)
@@ -68,6 +95,11 @@ class TextPhone:
         while (left_s := end_s - time.monotonic()) > 0:
             self._receive(left_s)
 
+    def drain(self) -> None:
+        """Receive what has come already."""
+        while self._receive(0.0):
+            pass
+
     def count(self, status: int, method: str) -> int:
         """Return how many such responses have come."""
         return sum(
@@ -75,21 +107,29 @@ class TextPhone:
             for text in self.received
         )
 
-    def _receive(self, timeout_s: float) -> None:
+    def _receive(self, timeout_s: float) -> bool:
         self._sock.settimeout(max(timeout_s, 0.001))
         try:
             text = self._sock.recv(65535).decode()
         except TimeoutError:
-            return
+            return False
         self.received.append(text)
         if " INVITE\r\n" in text:
             self._to_tag = to_tag(text) or self._to_tag
+        return True
 
 
 def to_tag(text: str) -> str:
     """Return the tag parameter of a message's To, or nothing."""
     found = re.search(r"^To: .*(;tag=\S+)\r$", text, re.MULTILINE)
     return found[1] if found else ""
+
+
+def has_received(running: Emulator, method: str) -> bool:
+    """Whether such a request of the newest call has come."""
+    story = running.timeline(running.calls()[0]["sid"])
+    received = of_kind(story, "sip.received")
+    return any(message["summary"].startswith(f"{method} ") for message in received)
 
 
 @contextmanager
@@ -99,23 +139,27 @@ def text_phone(running: Emulator) -> Iterator[TextPhone]:
         yield TextPhone(sock, running.sip_port)
 
 
-def test_a_repeated_invite_is_one_call(running: Emulator) -> None:
+def test_a_repeated_invite_is_one_call(patient: Emulator) -> None:
     """§17.2.1: the last response comes again; after the 200, RFC 6026: nothing."""
-    before = len(running.calls())
-    with text_phone(running) as phone:
+    before = len(patient.calls())
+    with text_phone(patient) as phone:
         phone.invite()
         phone.wait_for(180, "INVITE")
         phone.invite()
         phone.wait_for(180, "INVITE", 2)
         phone.wait_for(200, "INVITE")
         phone.send("ACK", 1, "ack")
+        eventually(lambda: has_received(patient, "ACK"), "the ACK at the emulator")
+        # A busy machine acknowledges late: the 200 itself may have come again.
+        phone.drain()
+        answers = phone.count(200, "INVITE")
         phone.invite()
         phone.listen(0.7)
-        assert phone.count(200, "INVITE") == 1
+        assert phone.count(200, "INVITE") == answers
         phone.send("BYE", 2, "bye")
         phone.wait_for(200, "BYE")
-    assert running.finished_call()["cause"] == "caller-bye"
-    assert len(running.calls()) == before + 1
+    assert patient.finished_call()["cause"] == "caller-bye"
+    assert len(patient.calls()) == before + 1
 
 
 def test_a_repeated_bye_gets_the_same_answer_and_a_new_one_none(
@@ -136,10 +180,10 @@ def test_a_repeated_bye_gets_the_same_answer_and_a_new_one_none(
 
 
 def test_the_answer_to_a_cancel_has_the_same_tag_as_that_to_its_invite(
-    running: Emulator,
+    patient: Emulator,
 ) -> None:
     """§9.2."""
-    with text_phone(running) as phone:
+    with text_phone(patient) as phone:
         phone.invite()
         phone.wait_for(180, "INVITE")
         phone.send("CANCEL", 1, "invite")
@@ -169,7 +213,8 @@ def _race(running: Emulator, cancel_after_s: float) -> str:
         if outcome == 200:
             phone.send("BYE", 2, "bye")
             phone.wait_for(200, "BYE")
-        assert {phone.count(200, "INVITE"), phone.count(487, "INVITE")} == {0, 1}
+        # Not how often: what is acknowledged late is repeated.
+        assert (phone.count(200, "INVITE") > 0) != (phone.count(487, "INVITE") > 0)
     cause: str = running.finished_call()["cause"]
     assert (outcome == 487) == (cause == "caller-cancel")
     return cause

@@ -135,7 +135,8 @@ def test_a_phone_that_insists_on_srtp_is_called(
         ringing.wait_for("200 OK|registered successfully")
         answer = calling.api.post("/calls", json={"to": "09900000001", "flow": "echo"})
         assert answer.status_code == 201, answer.text
-        ringing.wait()
+        # It leaves by itself, 14 s after it began.
+        ringing.wait(40.0)
     finally:
         ringing.end()
     finished = calling.finished_call()

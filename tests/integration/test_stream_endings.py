@@ -168,7 +168,7 @@ def test_a_bot_that_closes_upon_stop_closed_first() -> None:
                 await socket.close(1000, "bye")
 
     async def scenario() -> None:
-        options = profile_options("observed", close_delay_ms=500)
+        options = profile_options("observed", close_delay_ms=1000)
         async with bot_server(polite) as url:
             client, sink = make_stream(url, options)
             client.start()
@@ -182,26 +182,28 @@ def test_a_bot_that_closes_upon_stop_closed_first() -> None:
 
 def test_the_socket_ends_the_set_time_after_stop() -> None:
     async def scenario() -> None:
-        times_s: list[float] = []
+        loop = asyncio.get_running_loop()
+        heard: list[str] = []
+        ends_s: list[float] = []
 
         async def keep_time(socket: ServerConnection) -> None:
-            loop = asyncio.get_running_loop()
             try:
                 while True:
-                    if json.loads(await socket.recv())["event"] == "stop":
-                        times_s.append(loop.time())
+                    heard.append(json.loads(await socket.recv())["event"])
             finally:
-                times_s.append(loop.time())
+                ends_s.append(loop.time())
 
         options = profile_options("observed", close_delay_ms=100)
         async with bot_server(keep_time) as url:
             client, sink = make_stream(url, options)
             client.start()
             await sink.opened.wait()
+            stopped_s = loop.time()
             client.close("callended")
             await finish(sink)
-            await until(lambda: len(times_s) == 2)
-        assert times_s[1] - times_s[0] > 0.09
+            await until(lambda: ends_s)
+        assert heard[-1] == "stop"
+        assert ends_s[0] - stopped_s > 0.09
 
     play(scenario)
 
@@ -267,7 +269,7 @@ def test_a_session_ends_at_its_limit() -> None:
                 url, profile_options("observed", max_session_s=0.1)
             )
         assert how(sink.outcome) == ("completed", "NA", 1006, "platform")
-        assert sink.outcome.duration_s == pytest.approx(0.1, abs=0.09)
+        assert sink.outcome.duration_s > 0.09
         assert json.loads(heard[-1])["stop"]["reason"] == "stopped"
 
     play(scenario)
@@ -292,8 +294,10 @@ def test_a_stop_of_the_bot_ends_the_stream() -> None:
 # -- silence
 
 
-def silent(monkeypatch: pytest.MonkeyPatch, **knobs: Any) -> StreamOptions:
-    monkeypatch.setattr("emulator.stream.client.FIRST_MESSAGE_NOTE_S", 0.05)
+def silent(
+    monkeypatch: pytest.MonkeyPatch, after_s: float = 0.05, **knobs: Any
+) -> StreamOptions:
+    monkeypatch.setattr("emulator.stream.client.FIRST_MESSAGE_NOTE_S", after_s)
     return profile_options("observed", **knobs)
 
 
@@ -314,7 +318,7 @@ def test_a_silent_bot_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_bot_that_speaks_is_not_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    options = silent(monkeypatch)
+    options = silent(monkeypatch, after_s=1.0)
 
     async def speak(socket: ServerConnection) -> None:
         await socket.send(say("mark", mark={"name": "here"}))
@@ -324,7 +328,8 @@ def test_a_bot_that_speaks_is_not_noted(monkeypatch: pytest.MonkeyPatch) -> None
         async with bot_server(speak) as url:
             client, sink = make_stream(url, options)
             client.start()
-            await asyncio.sleep(0.1)
+            await sink.opened.wait()
+            await asyncio.sleep(1.1)
             client.close("stopped")
             await finish(sink)
         assert sink.rules() == []

@@ -287,7 +287,7 @@ def test_latency_delays_both_directions_and_keeps_the_order() -> None:
 def test_a_bots_last_words_come_before_its_close_however_late() -> None:
     async def scenario() -> None:
         bot = Bot()
-        asked = fault("latency", delay_ms=150, direction="from_bot")
+        asked = fault("latency", delay_ms=800, direction="from_bot")
         async with bot_server(bot.talk) as url:
             client, sink = make_stream(url, faults=(asked,))
             client.start()
@@ -351,7 +351,7 @@ def test_start_comes_late_and_audio_behind_it() -> None:
             assert bot.events() == ["connected"]
             await until(lambda: len(bot.heard) == 7)
 
-        sink, bot = await stage((fault("late_start", delay_s=0.2),), scene)
+        sink, bot = await stage((fault("late_start", delay_s=1),), scene)
         assert bot.events() == ["connected", "start", *["media"] * 5, "stop"]
         assert acts(sink) == [{"fault": "late_start"}]
 

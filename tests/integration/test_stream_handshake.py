@@ -182,7 +182,7 @@ def test_what_is_no_upgrade_is_refused(answer: bytes, error: str) -> None:
 
     async def scenario() -> None:
         async with raw_server(talk) as url:
-            assert_failed(await dial_to_the_end(url, quick()), error)
+            assert_failed(await dial_to_the_end(url), error)
 
     play(scenario)
 
@@ -194,7 +194,7 @@ def test_a_reset_during_the_upgrade() -> None:
 
     async def scenario() -> None:
         async with raw_server(reset) as url:
-            sink = await dial_to_the_end(url, quick())
+            sink = await dial_to_the_end(url)
         error = sink.outcome.error or ""
         assert error == f"{PREFIX}unexpected EOF" or error.endswith(
             "read: connection reset by peer"
@@ -414,7 +414,7 @@ def test_a_plain_server_behind_wss_is_told() -> None:
 
     async def scenario() -> None:
         async with raw_server(plain) as url:
-            sink = await dial_to_the_end(url.replace("ws://", "wss://"), quick())
+            sink = await dial_to_the_end(url.replace("ws://", "wss://"))
         assert_failed(sink, "tls: first record does not look like a TLS handshake")
 
     play(scenario)
@@ -432,7 +432,7 @@ def test_a_bot_that_ends_the_tls_handshake_without_a_word_is_told(after: str) ->
         # TLS tells the loop as well; its line in the log has a test of its own.
         asyncio.get_running_loop().set_exception_handler(log_loop_error)
         async with raw_server(end) as url:
-            sink = await dial_to_the_end(url.replace("ws://", "wss://"), quick())
+            sink = await dial_to_the_end(url.replace("ws://", "wss://"))
         assert_failed(sink, "EOF")
 
     play(scenario)

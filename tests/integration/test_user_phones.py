@@ -40,7 +40,7 @@ def running(tmp_path: Path) -> Iterator[Emulator]:
 def register(running: Emulator, contact: str) -> str:
     """Register a phone of alice's from a port that it does not listen on."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(5)
+        sock.settimeout(20)
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
 
@@ -126,7 +126,7 @@ def test_a_phone_that_declines_for_its_owner_silences_the_others(
 
 def test_a_phone_that_is_busy_lets_the_others_ring_on(running: Emulator) -> None:
     with phone(running, 180, 486), phone(running, 180) as mobile:
-        call_alice(running, ring_timeout_s=2)
+        call_alice(running, ring_timeout_s=4)
         mobile.wait_for("CANCEL")
         assert running.finished_call()["status"] == "busy"
 
@@ -146,7 +146,7 @@ def test_a_phone_that_wakes_up_when_the_call_is_over_does_not_ring_on(
 
 def test_a_phone_that_only_says_100_is_no_answer(running: Emulator) -> None:
     with phone(running, 100) as alice:
-        call_alice(running, ring_timeout_s=1)
+        call_alice(running, ring_timeout_s=3)
         alice.wait_for("CANCEL")
         finished = running.finished_call()
     assert (finished["status"], finished["cause"]) == ("no-answer", "no-answer")

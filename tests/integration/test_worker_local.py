@@ -34,8 +34,8 @@ class Two:
         self.news = asyncio.Event()
         self.engine = LocalEngine(
             bind_ip="127.0.0.1",
-            rtp_port_min=33400,
-            rtp_port_max=33419,
+            rtp_port_min=24800,
+            rtp_port_max=24819,
             clock=SystemClock(),
             ids=IdSource(),
             on_report=self._take,
@@ -51,7 +51,7 @@ class Two:
         self.news.set()
 
     async def wait_for(self, kind: type[Report]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not any(isinstance(report, kind) for report in self.reports):
                 self.news.clear()
                 await self.news.wait()

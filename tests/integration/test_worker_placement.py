@@ -16,15 +16,15 @@ from tests.support.media_rig import media
 
 def test_a_call_stays_together_on_the_busier_worker() -> None:
     async def scenario() -> None:
-        async with running(33500, 33599, workers=2) as rig:
+        async with running(23500, 23599, workers=2) as rig:
             first = [await rig.pool.add_leg("A0", "CA", media())]
             other = await rig.pool.add_leg("B0", "CB", media())
             first += [await rig.pool.add_leg(f"A{n}", "CA", media()) for n in (1, 2, 3)]
-            assert len({port < 33550 for port in first}) == 1
-            assert (other < 33550) is not (first[0] < 33550)
+            assert len({port < 23550 for port in first}) == 1
+            assert (other < 23550) is not (first[0] < 23550)
             # A new call goes to the other one.
             another = await rig.pool.add_leg("C0", "CC", media())
-            assert (another < 33550) is (other < 33550)
+            assert (another < 23550) is (other < 23550)
 
     run(scenario())
 
@@ -32,9 +32,9 @@ def test_a_call_stays_together_on_the_busier_worker() -> None:
 def test_a_new_call_goes_where_a_port_is_left() -> None:
     async def scenario() -> None:
         # One pair for the first worker, two for the second.
-        async with running(33400, 33405, workers=2) as rig:
+        async with running(23400, 23405, workers=2) as rig:
             ports = {await rig.pool.add_leg(f"{n}", f"C{n}", media()) for n in range(3)}
-            assert ports == {33400, 33402, 33404}
+            assert ports == {23400, 23402, 23404}
             for _ in range(2):
                 with pytest.raises(MediaError, match="no even port"):
                     await rig.pool.add_leg("4", "C4", media())
@@ -45,7 +45,7 @@ def test_a_new_call_goes_where_a_port_is_left() -> None:
 
 def test_a_leg_stays_with_its_call_although_another_worker_has_a_port() -> None:
     async def scenario() -> None:
-        async with running(33406, 33409, workers=2) as rig:
+        async with running(23406, 23409, workers=2) as rig:
             await rig.pool.add_leg("A0", "CA", media())
             with pytest.raises(MediaError, match="no even port"):
                 await rig.pool.add_leg("A1", "CA", media())
@@ -56,7 +56,7 @@ def test_a_leg_stays_with_its_call_although_another_worker_has_a_port() -> None:
 
 def test_legs_of_a_new_call_that_are_added_at_once_stay_together() -> None:
     async def scenario() -> None:
-        async with running(33600, 33699, workers=3) as rig:
+        async with running(23600, 23699, workers=3) as rig:
             for call in range(3):
                 ports = await asyncio.gather(
                     *(
@@ -65,7 +65,7 @@ def test_legs_of_a_new_call_that_are_added_at_once_stay_together() -> None:
                     )
                 )
                 # The first ports of the second and of the third worker.
-                bounds = (33632, 33666)
+                bounds = (23632, 23666)
                 assert len({sum(port >= b for b in bounds) for port in ports}) == 1
 
     run(scenario())
@@ -73,10 +73,10 @@ def test_legs_of_a_new_call_that_are_added_at_once_stay_together() -> None:
 
 def test_a_dead_worker_takes_its_calls_and_leaves_those_of_the_others() -> None:
     async def scenario() -> None:
-        async with running(33700, 33799, workers=2) as rig:
+        async with running(23700, 23799, workers=2) as rig:
             first = await rig.pool.add_leg("A0", "CA", media())
             await rig.pool.add_leg("B0", "CB", media())
-            killed = rig.pool.pids[0 if first < 33750 else 1]
+            killed = rig.pool.pids[0 if first < 23750 else 1]
             os.kill(killed, signal.SIGKILL)
             await rig.wait_for(lambda: rig.lost)
             with pytest.raises(
@@ -88,7 +88,7 @@ def test_a_dead_worker_takes_its_calls_and_leaves_those_of_the_others() -> None:
             await rig.wait_until_all_alive()
             assert killed not in rig.pool.pids
             again = await rig.pool.add_leg("D0", "CD", media())
-            assert (again < 33750) is (first < 33750)
+            assert (again < 23750) is (first < 23750)
 
     run(scenario())
 
@@ -100,9 +100,9 @@ def test_a_hanging_worker_is_killed_and_replaced(
     monkeypatch.setattr("emulator.worker.supervisor.HEARTBEAT_LIMIT_S", 0.5)
 
     async def scenario() -> None:
-        async with running(33800, 33899, workers=2) as rig:
+        async with running(23800, 23899, workers=2) as rig:
             first = await rig.pool.add_leg("A0", "CA", media())
-            hanging = rig.pool.pids[0 if first < 33850 else 1]
+            hanging = rig.pool.pids[0 if first < 23850 else 1]
             os.kill(hanging, signal.SIGSTOP)
             await rig.wait_for(lambda: rig.lost)
             ((_, _, reason, legs),) = rig.lost

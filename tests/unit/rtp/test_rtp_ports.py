@@ -18,40 +18,40 @@ def port_of(sock: socket.socket) -> int:
 
 
 def test_ports_are_even_and_distinct() -> None:
-    pool = ports(31001, 31009)
+    pool = ports(31901, 31909)
     pairs = [pool.open() for _ in range(4)]
-    assert {port_of(pair.rtp) for pair in pairs} == {31002, 31004, 31006, 31008}
-    assert {port_of(pair.rtcp) for pair in pairs} == {31003, 31005, 31007, 31009}
+    assert {port_of(pair.rtp) for pair in pairs} == {31902, 31904, 31906, 31908}
+    assert {port_of(pair.rtcp) for pair in pairs} == {31903, 31905, 31907, 31909}
     for pair in pairs:
         pool.close(pair)
 
 
 def test_an_exhausted_range_names_the_settings() -> None:
-    pool = ports(31010, 31011)
+    pool = ports(31910, 31911)
     pair = pool.open()
-    with pytest.raises(NoPortFree, match="31010-31011: widen media.rtp_range"):
+    with pytest.raises(NoPortFree, match="31910-31911: widen media.rtp_range"):
         pool.open()
     pool.close(pair)
     pool.close(pool.open())
 
 
-@pytest.mark.parametrize("held", [31012, 31013])
+@pytest.mark.parametrize("held", [31912, 31913])
 def test_a_pair_of_which_another_program_holds_a_port_is_skipped(held: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", held))
-        pool = ports(31012, 31015)
+        pool = ports(31912, 31915)
         pair = pool.open()
-        assert port_of(pair.rtp) == 31014
+        assert port_of(pair.rtp) == 31914
         pool.close(pair)
 
 
 def test_a_foreign_address_cannot_be_bound() -> None:
-    with pytest.raises(TransportError, match=r"RTP cannot bind 192\.0\.2\.1:31016"):
-        RtpPorts("192.0.2.1", 31016, 31017, IdSource(1)).open()
+    with pytest.raises(TransportError, match=r"RTP cannot bind 192\.0\.2\.1:31916"):
+        RtpPorts("192.0.2.1", 31916, 31917, IdSource(1)).open()
 
 
 def test_a_closed_port_rests_until_the_others_have_been_used() -> None:
-    pool = ports(31020, 31025)
+    pool = ports(31920, 31925)
     first = pool.open()
     number = port_of(first.rtp)
     pool.close(first)

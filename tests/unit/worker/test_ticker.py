@@ -16,6 +16,8 @@ from emulator.worker.ticker import TICK_S, Ticker
 TIMERS = [ticker_module._LoopTimer]
 if sys.platform == "linux":
     TIMERS.append(ticker_module._TimerfdTimer)  # type: ignore[arg-type]
+# A minute: nobody waits for it.
+LATER = 12_000
 
 
 class Work:
@@ -56,7 +58,7 @@ def run(work: Work, meanwhile: Callable[[Ticker], None] = lambda ticker: None) -
         ticker.start()
         ticker.start()
         meanwhile(ticker)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await idle.wait()
         took_s = time.monotonic() - began_s
         await asyncio.sleep(3 * TICK_S)
@@ -85,7 +87,7 @@ def test_ticks_that_are_not_wanted_are_left_out_and_counted() -> None:
 
 
 def test_input_is_read_between_distant_ticks() -> None:
-    work = Work(10, 0)
+    work = Work(100, 0)
     work.on_tick = lambda: work.theirs.send(b"x") if work.reads == 0 else 0
     run(work)
     assert work.reads >= 1
@@ -99,23 +101,21 @@ def test_a_late_tick_is_counted() -> None:
 
 
 def test_a_start_brings_a_distant_tick_forward() -> None:
-    async def main() -> float:
-        work = Work(200, 0)
+    async def main() -> None:
+        work = Work(LATER, 0)
         idle = asyncio.Event()
         ticker = Ticker(work, on_idle=idle.set)
-        began_s = time.monotonic()
         ticker.start()
         await asyncio.sleep(3 * TICK_S)
         ticker.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await idle.wait()
         ticker.close()
         work.ours.close()
         work.theirs.close()
-        assert work.ticks[1] >= 1
-        return time.monotonic() - began_s
+        assert LATER > work.ticks[1] >= 1
 
-    assert asyncio.run(main()) < 0.9
+    asyncio.run(main())
 
 
 def test_it_can_start_again_after_it_has_stopped() -> None:
@@ -127,7 +127,7 @@ def test_it_can_start_again_after_it_has_stopped() -> None:
         for _ in range(2):
             idle.clear()
             ticker.start()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await idle.wait()
         ticker.close()
         work.ours.close()
@@ -152,7 +152,7 @@ def test_sockets_are_watched_no_more_once_every_tick_is_wanted() -> None:
         await ticked.wait()
         reads = work.reads
         work.theirs.send(b"x")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await idle.wait()
         ticker.close()
         work.ours.close()
