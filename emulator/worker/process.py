@@ -11,8 +11,9 @@ from collections.abc import Callable
 from emulator.worker.link import Link
 from emulator.worker.messages import Message
 
-# A process whose link has ended is ending too; its exit status tells why.
-_EXIT_WAIT_S = 0.1
+# A process whose link has ended is ending too, on a busy machine not at once; its exit
+# status tells why.
+_EXIT_WAIT_S = 1.0
 
 
 class WorkerProcess:
