@@ -572,7 +572,8 @@ def test_a_call_over_tls(tls: dict[str, Any]) -> None:
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_the_certificate_is_made_once_and_its_key_is_private(tmp_path: Path) -> None:
     async def scenario() -> None:
-        options = {"transports": ("tls",), "tls": TlsOptions(port=0, folder=tmp_path)}
+        tls = TlsOptions(port=0, folder=tmp_path)
+        options: dict[str, Any] = {"transports": ("tls",), "tls": tls}
         async with side(answer, **options):
             made = (tmp_path / "sip-certificate.pem").read_bytes()
             assert stat.S_IMODE((tmp_path / "sip-key.pem").stat().st_mode) == 0o600
