@@ -7,10 +7,10 @@ After the caller has gone it is still sent, once, and its answer leads nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field
 
 from emulator.flow import urls
 from emulator.flow.applet import (
@@ -24,12 +24,23 @@ from emulator.flow.applet import (
     carry_out,
 )
 from emulator.flow.context import CallState
-from emulator.flow.fields import NodeName, WebUrl
+from emulator.flow.fields import NodeName, WebUrl, fields_together
 from emulator.flow.parameters import Pair, add_query, passthru_parameters
 from emulator.flow.ports import Capability, Fetch, FetchResult, Hangup, TellTime
 from emulator.flow.streaming import BLANK
 
 _SYNC_EXITS = ("on_ok", "on_other")
+
+
+def _exits_of_the_other_mode(
+    cls: type[BaseModel], data: Mapping[str, Any]
+) -> str | None:
+    is_async = data.get("async", data.get("is_async", False))
+    if is_async is True and any(data.get(name) for name in _SYNC_EXITS):
+        return "an async Passthru has the one exit 'next'"
+    if is_async is False and data.get("next"):
+        return "a sync Passthru has the exits 'on_ok' and 'on_other'"
+    return None
 
 
 class Passthru(Applet):
@@ -45,18 +56,12 @@ class Passthru(Applet):
 
     type: Literal["passthru"]
     url: WebUrl
-    is_async: bool = Field(default=False, alias="async")
+    is_async: bool = Field(default=False, alias="async", strict=True)
     on_ok: NodeName | None = None
     on_other: NodeName | None = None
     next: NodeName | None = None
 
-    @model_validator(mode="after")
-    def _has_the_exits_of_its_mode(self) -> Passthru:
-        if self.is_async and (self.on_ok or self.on_other):
-            raise ValueError("an async Passthru has the one exit 'next'")
-        if not self.is_async and self.next:
-            raise ValueError("a sync Passthru has the exits 'on_ok' and 'on_other'")
-        return self
+    _has_the_exits_of_its_mode = fields_together(_exits_of_the_other_mode)
 
     def exits(self) -> Iterator[Exit]:
         for name in ("next",) if self.is_async else _SYNC_EXITS:
