@@ -80,9 +80,10 @@ def play(
     running: Emulator, sipp: str, directory: Path, scenario: str, target: str
 ) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     """Play a scenario; return its messages, the call and its timeline."""
-    peer = Peer(
-        sipp, directory, running.sip_port, NUMBER, options=("-key", "target", target)
-    )
+    options = ("-key", "target", target)
+    if scenario == "refer_and_bye":
+        options += ("-aa",)  # News may cross the BYE: NOTIFY is answered at any moment.
+    peer = Peer(sipp, directory, running.sip_port, NUMBER, options=options)
     messages = peer.play(scenario)
     call = running.finished_call()
     return messages, call, running.timeline(call["sid"])
