@@ -50,6 +50,8 @@ class SrtpOpener:
         self._mki_bytes = mki_bytes
         self._tag_bytes = _TAG_BYTES[suite]
         self._sources: deque[bytes] = deque()
+        # The last of them, as nearly every packet is from the same one.
+        self._ssrc = b""
         self.forged = self.replayed = 0
 
     def open(self, packet: bytes) -> bytes | None:
@@ -69,7 +71,10 @@ class SrtpOpener:
             else:
                 self.forged += 1
             return None
-        self._remember(plain[8:12])
+        ssrc = plain[8:12]
+        if ssrc != self._ssrc:
+            self._ssrc = ssrc
+            self._remember(ssrc)
         return plain
 
     def open_rtcp(self, packet: bytes) -> bytes | None:
@@ -96,8 +101,10 @@ class SrtpOpener:
             return
         self._sources.append(ssrc)
         if len(self._sources) > MAX_SOURCES:
-            oldest = int.from_bytes(self._sources.popleft(), "big")
-            self._session.remove_stream(oldest)
+            oldest = self._sources.popleft()
+            if oldest == self._ssrc:
+                self._ssrc = b""
+            self._session.remove_stream(int.from_bytes(oldest, "big"))
 
 
 def _make_session(suite: str, key: bytes, *, is_inbound: bool) -> Any:

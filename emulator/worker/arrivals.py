@@ -1,6 +1,6 @@
 """What happens to a peer's datagrams before they are heard.
 
-    socket -> decrypted (SRTP) -> held and put in order (jitter buffer) -> heard
+    socket -> open (SRTP) -> take: held and put in order (jitter buffer) -> heard
 
 Both are rare: a leg with neither hears its datagrams at once.
 """
@@ -40,27 +40,27 @@ class Arrivals:
         self._buffer = JitterBuffer(depth_ms, payload_type=0) if depth_ms else None
         self._hear = hear
         self._on_forgery = on_forgery
-        self.is_direct = True
+        self.is_direct = self._buffer is None
         # ``release`` has something to do in each slot.
         self.holds = self._buffer is not None
 
     def update(self, payload_type: int) -> None:
-        """The keys or the payload type of audio have changed."""
+        """The payload type of audio has changed."""
         if self._buffer is not None:
             self._buffer.payload_type = payload_type
-        self.is_direct = self._buffer is None and self._receiver.opener is None
+
+    def open(self, packet: bytearray, length: int) -> int:
+        """Decrypt a datagram in its place; return its new length, 0 for a forgery."""
+        length = self._receiver.open(packet, length)
+        if not length and self._receiver.has_only_forgeries:
+            self._on_forgery()
+        return length
 
     def take(
         self, packet: bytearray, view: memoryview, length: int, now_s: float
     ) -> None:
-        """Take one datagram of the peer in."""
-        receiver, buffer = self._receiver, self._buffer
-        if receiver.opener is not None:
-            length = receiver.open(packet, length)
-            if not length:
-                if receiver.has_only_forgeries:
-                    self._on_forgery()
-                return
+        """Take one plain datagram of the peer in."""
+        buffer = self._buffer
         if buffer is not None and buffer.takes(packet, length):
             buffer.push(bytes(view[:length]), now_s)
         else:

@@ -38,7 +38,11 @@ class ImpairedPath:
         """Let through what is due in both directions; called at every tick."""
         while self._inbound is not None and (datagram := self._inbound.pop(now_s)):
             view[: len(datagram)] = datagram
-            self._leg.take(buffer, view, len(datagram), now_s)
+            length = len(datagram)
+            if self._leg.open is not None:
+                length = self._leg.open(buffer, length)
+            if length:
+                self._leg.take(buffer, view, length, now_s)
         while self._outbound is not None and (datagram := self._outbound.pop(now_s)):
             self._leg.socket.send(datagram)
 

@@ -63,6 +63,7 @@ class Leg:
 
     Attributes:
         audience: Who hears the peer, and what it is sent.
+        open: Decrypts a datagram of the peer in its place; None: they come plain.
         relay_key: Takes the peer's keys to the other party, while bridged.
         voices, bridged_ms: What became of the other parties' voices, in all.
     """
@@ -71,8 +72,8 @@ class Leg:
         "_around", "_arrivals", "_detector", "_detour", "_hears_plainly", "_inlet",
         "_is_flowing", "_keys", "_merger", "_presence", "_quiet_frame", "_receiver",
         "_recovery", "_security", "_sender", "_sends_plainly", "audience", "bridged_ms",
-        "law", "leg_id", "media", "playout", "plays", "ports", "ptime_ms", "relay_key",
-        "reports", "socket", "voices",
+        "law", "leg_id", "media", "open", "playout", "plays", "ports", "ptime_ms",
+        "relay_key", "reports", "socket", "voices",
     )  # fmt: skip
 
     def __init__(
@@ -219,6 +220,8 @@ class Leg:
         except OSError as error:
             self.socket.failed(error)
             return
+        if self.open is not None and length:
+            length = self.open(buffer, length)
         receive_next = self._receiver.receive_next
         if (
             self._hears_plainly
@@ -237,7 +240,7 @@ class Leg:
     def take(
         self, buffer: bytearray, view: memoryview, length: int, now_s: float
     ) -> None:
-        """Take one datagram of the peer in."""
+        """Take one plain datagram of the peer in."""
         if not self.media.receive:
             return
         if length >= MAX_DATAGRAM_BYTES:
@@ -275,12 +278,9 @@ class Leg:
                 hear(audio)
         if self._detector is not None:
             self._detector.hear(audio)
-        self._hears_plainly = (
-            self.media.receive
-            and self._arrivals.is_direct
-            and self._detector is None
-            and not audience.filled_bytes
-        )
+        may_be_plain = self.media.receive and not audience.filled_bytes
+        is_undisturbed = self._arrivals.is_direct and self._detector is None
+        self._hears_plainly = may_be_plain and is_undisturbed
 
     def send_slot(self, now_s: float) -> None:
         """Send the packet of this slot; the time of a slot is ``ptime_ms``."""
@@ -371,6 +371,7 @@ class Leg:
         self._receiver.update(media.payload_type, event_type)
         self._security.use(media.srtp)
         self._arrivals.update(media.payload_type)
+        self.open = self._arrivals.open if self._receiver.opener else None
         self._hears_plainly = self._sends_plainly = False
         self._quiet_frame = self.law.quiet(self.ptime_ms * BYTES_PER_MS)
         if media is _UNKNOWN:
@@ -466,8 +467,9 @@ class Leg:
         self._report(DigitPressed(self.leg_id, digit, duration_ms, now_s, source))
 
     def _happened(self, kind: str, data: dict[str, JsonValue]) -> None:
-        now_s = self._around.clock.monotonic_s()
-        self._report(Happened(self.leg_id, kind, now_s, data))
+        self._report(
+            Happened(self.leg_id, kind, self._around.clock.monotonic_s(), data)
+        )
 
     def _report(self, report: Report) -> None:
         self._around.report(report)
