@@ -198,7 +198,8 @@ def summarise(
         duplicated += len(window) - len(counts)
         frames = [frame for frame, _, _ in window]
         disordered += sum(b < a for a, b in zip(frames, frames[1:], strict=False))
-        round_trips += [(at - sent) / 1e6 for _, sent, at in window]
+        if is_stamped:
+            round_trips += [(at - sent) / 1e6 for _, sent, at in window]
         if phone.arrivals:
             from_ns = phone.arrivals[0][1] + int(load.warm_up_s * 1e9)
             pacing += pacing_errors_ms(phone, from_ns)

@@ -42,7 +42,8 @@ _FIXED = (
     Row(
         "Media continuous through silence and hold, without comfort noise",
         "assumed", "streaming spec §2.4", "worker/audience.py",
-        differs="Live bots rely on it; nobody has captured silence or hold.",
+        differs="Live bots rely on it; nobody has captured silence or hold. A pause of "
+        "less than 100 ms in the caller's packets is not filled.",
     ),
     Row(
         "Silence takes a caller's place after 100 ms without a packet; packets that "
