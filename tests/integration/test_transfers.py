@@ -80,7 +80,7 @@ def play(
     running: Emulator, sipp: str, directory: Path, scenario: str, target: str
 ) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     """Play a scenario; return its messages, the call and its timeline."""
-    options = ("-key", "target", target)
+    options: tuple[str, ...] = ("-key", "target", target)
     if scenario == "refer_and_bye":
         options += ("-aa",)  # News may cross the BYE: NOTIFY is answered at any moment.
     peer = Peer(sipp, directory, running.sip_port, NUMBER, options=options)
