@@ -40,6 +40,7 @@ from emulator.sip.message import parse_message
 from tests.support.footprint import footprint
 from tests.support.open_things import left_open, own_bytes, until_closed
 from tests.support.processes import Emulator, emulator, run
+from tests.support.silent_flow import write_silent_flow
 
 RESULTS = Path(__file__).parent / "results"
 SECONDS = 10
@@ -56,14 +57,6 @@ CONFIG = f"""\
 calls: {{ring_ms: 0, keep_ended: {KEEP_ENDED}}}
 flow: {{silent_greeting_ms: 60000}}
 numbers: [{{number: "{NUMBER}", flow: silence}}]
-"""
-FLOW = """\
-flow: silence
-app_id: "1"
-start: wait
-applets:
-  wait: {type: greeting, text: "...", next: bye}
-  bye: {type: hangup}
 """
 INVITE = (
     b"INVITE sip:08010000001@127.0.0.1:5060 SIP/2.0\r\n"
@@ -153,10 +146,7 @@ def measure(
     directory: Path, sipp: str, plan: Iterable[tuple[str, int, int]]
 ) -> Generator[Load, None, None]:
     """Run each (transport, rate, calls), after some calls that fill what is bounded."""
-    flows = directory / "flows"
-    flows.mkdir()
-    (flows / "silence.yaml").write_text(FLOW)
-    env = {"EXOTEL_EMULATOR_FLOW__DIRECTORY": str(flows)}
+    env = write_silent_flow(directory)
     with emulator(directory, config=CONFIG, env=env) as running:
         load(running, sipp, directory, WARM_UP_RATE_PER_S, WARM_UP_CALLS, "u1")
         for transport, rate, calls in plan:

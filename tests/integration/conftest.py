@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.processes import Emulator, echo_bot, emulator
-
-PEERS = {
-    "sipp": "sip-tester",
-    "baresip": "baresip-core",
-    "linphonec": "linphone-cli",
-    "kamailio": "kamailio",
-}
+from tests.support.programs import find
 
 # No ringing, and no greeting before the bot; or a flow that hangs up soon.
 AT_ONCE = """\
@@ -71,34 +64,24 @@ def at_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
             yield started
 
 
-def _peer(program: str) -> str:
-    path = shutil.which(program)
-    if path is None:
-        pytest.skip(
-            f"{program} is not installed: this call did NOT run "
-            f"(apt-get install {PEERS[program]})"
-        )
-    return path
-
-
 @pytest.fixture
 def sipp() -> str:
-    return _peer("sipp")
+    return find("sipp")
 
 
 @pytest.fixture
 def baresip() -> str:
-    return _peer("baresip")
+    return find("baresip")
 
 
 @pytest.fixture
 def linphonec() -> str:
-    return _peer("linphonec")
+    return find("linphonec")
 
 
 @pytest.fixture
 def kamailio() -> str:
-    return _peer("kamailio")
+    return find("kamailio")
 
 
 @pytest.fixture

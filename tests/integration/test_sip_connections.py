@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-import shutil
 import socket
 import subprocess
 import sys
@@ -21,13 +20,10 @@ from emulator.sip.address import Transport
 from emulator.sip.endpoint import BoundListener, SipEndpoint
 from emulator.sip.options import SipLimits, SipOptions, TlsOptions
 from emulator.sip.session import IncomingInvite
+from tests.support.programs import find
 
 DEADLINE_S = 30.0
 MAX_CONNECTIONS = 5
-
-needs_openssl = pytest.mark.skipif(
-    shutil.which("openssl") is None, reason="openssl is not installed"
-)
 
 
 def refuse(invite: IncomingInvite) -> None:
@@ -81,10 +77,13 @@ async def read_to_end(reader: asyncio.StreamReader) -> bytes:
     return b""
 
 
-@pytest.mark.parametrize("transport", ["tcp", pytest.param("tls", marks=needs_openssl)])
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
 def test_silent_connections_count_from_the_first_packet(
     transport: Transport, tmp_path: Path
 ) -> None:
+    if transport == "tls":
+        find("openssl")
+
     async def scenario() -> None:
         limits = SipLimits(max_connections=MAX_CONNECTIONS)
         async with listening(tmp_path, transport, limits) as (endpoint, listener):
@@ -138,6 +137,7 @@ def test_keepalives_alone_keep_a_connection_open(tmp_path: Path) -> None:
 
 RAISED = """
 from emulator.sip.transport.descriptors import raise_descriptor_limit
+from tests.support.programs import find
 import resource
 assert raise_descriptor_limit() == 512
 assert resource.getrlimit(resource.RLIMIT_NOFILE) == (512, 512)

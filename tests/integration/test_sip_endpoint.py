@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import socket
 import ssl
 import stat
@@ -44,6 +43,7 @@ from emulator.sip.tls import client_context
 from emulator.sip.trace import Direction, SipTrace
 from emulator.sip.uri import NameAddr
 from tests.support.processes import free_port
+from tests.support.programs import find
 
 ANSWER = "v=0\r\no=- 2 1 IN IP4 127.0.0.1\r\ns=answer\r\n"
 OFFER = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=offer\r\n"
@@ -508,8 +508,8 @@ def test_hard_messages_leave_the_endpoint_as_it_was(
     folder: str, transport: Transport, tls: dict[str, Any]
 ) -> None:
     """Every one arrives at real sockets; then a call works and nothing is left."""
-    if transport == "tls" and shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
+    if transport == "tls":
+        find("openssl")
 
     async def scenario() -> None:
         # Her INVITE waits for all that has come before it.
@@ -547,8 +547,9 @@ def port_of(one: Side, transport: Transport) -> int:
     return next(x.port for x in one.listeners if x.transport == transport)
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_a_call_over_tls(tls: dict[str, Any]) -> None:
+    find("openssl")
+
     async def scenario() -> None:
         async with side(refuse, **tls) as alice, side(answer, **tls) as bob:
             session = alice.endpoint.place_call(
@@ -569,8 +570,9 @@ def test_a_call_over_tls(tls: dict[str, Any]) -> None:
     run(scenario())
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_the_certificate_is_made_once_and_its_key_is_private(tmp_path: Path) -> None:
+    find("openssl")
+
     async def scenario() -> None:
         tls = TlsOptions(port=0, folder=tmp_path)
         options: dict[str, Any] = {"transports": ("tls",), "tls": tls}
@@ -650,9 +652,10 @@ def test_a_request_that_nobody_answers_fails() -> None:
     run(scenario())
 
 
-@pytest.mark.skipif(shutil.which("sipp") is None, reason="SIPp is not installed")
 @pytest.mark.parametrize(("mode", "transport"), [("u1", "udp"), ("t1", "tcp")])
 def test_sipp_answers_our_calls(mode: str, transport: Transport) -> None:
+    find("sipp")
+
     async def scenario() -> None:
         port = free_port()
         process = await asyncio.create_subprocess_exec(
@@ -698,9 +701,10 @@ def is_bound(port: int, transport: Transport) -> bool:
     return f":{port:04X} 00000000:0000 " in sockets
 
 
-@pytest.mark.skipif(shutil.which("sipp") is None, reason="SIPp is not installed")
 @pytest.mark.parametrize("mode", ["u1", "t1"])
 def test_sipp_makes_twenty_calls(mode: str) -> None:
+    find("sipp")
+
     async def scenario() -> None:
         async with side(answer, timers=PATIENT) as bob:
             process = await asyncio.create_subprocess_exec(

@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from tests.support.processes import Emulator, emulator, eventually
+from tests.support.silent_flow import write_silent_flow
 from tests.support.sipp import of_kind
 
 # Whole processes, in real time.
@@ -26,14 +27,6 @@ calls: {ring_ms: 3000}
 flow: {silent_greeting_ms: 60000}
 numbers: [{number: "08010000002", flow: silence}]
 """
-FLOW = """\
-flow: silence
-app_id: "1"
-start: wait
-applets:
-  wait: {type: greeting, text: "...", next: bye}
-  bye: {type: hangup}
-"""
 OFFER = (
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
     "m=audio 40000 RTP/AVP 0\r\n"
@@ -44,10 +37,7 @@ OFFER = (
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """Yield an emulator that rings for seconds, and then says nothing."""
     directory = tmp_path_factory.mktemp("patient")
-    flows = directory / "flows"
-    flows.mkdir()
-    (flows / "silence.yaml").write_text(FLOW)
-    env = {"EXOTEL_EMULATOR_FLOW__DIRECTORY": str(flows)}
+    env = write_silent_flow(directory)
     with emulator(directory, config=CONFIG, env=env) as started:
         yield started
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.open_things import Diagnosis, left_open, own_bytes, until_closed
 from tests.support.processes import Emulator, emulator, run
+from tests.support.silent_flow import write_silent_flow
 
 CALLS, RATE_PER_S = 5_000, 100
 # More at once than ever later, so that what follows fits in what was there.
@@ -18,14 +19,6 @@ CONFIG = f"""\
 calls: {{ring_ms: 0, keep_ended: 20}}
 flow: {{silent_greeting_ms: 60000}}
 numbers: [{{number: "{NUMBER}", flow: silence}}]
-"""
-FLOW = """\
-flow: silence
-app_id: "1"
-start: wait
-applets:
-  wait: {type: greeting, text: "...", next: bye}
-  bye: {type: hangup}
 """
 
 
@@ -49,10 +42,7 @@ def call(
 def test_five_thousand_calls_leave_no_task_socket_port_dialog_or_megabyte(
     sipp: str, workplace: Path
 ) -> None:
-    flows = workplace / "flows"
-    flows.mkdir()
-    (flows / "silence.yaml").write_text(FLOW)
-    env = {"EXOTEL_EMULATOR_FLOW__DIRECTORY": str(flows)}
+    env = write_silent_flow(workplace)
     with emulator(workplace, config=CONFIG, env=env) as running:
         warm = call(running, sipp, workplace, running.diagnostics(), warm_up=True)
         first = call(running, sipp, workplace, warm, warm_up=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import socket
 import sys
 from hashlib import md5, sha256
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import Emulator, eventually, free_port, run
+from tests.support.programs import find
 from tests.support.sipp import of_kind
 from tests.support.trunk_calls import LONG_MS, calling, peer_on, place
 from tests.support.trunk_peer import Message
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(params=["udp", "tcp", "tls"])
 def transport(request: pytest.FixtureRequest) -> str:
     name: str = request.param
-    if name == "tls" and shutil.which("openssl") is None:
-        pytest.skip("no openssl")
+    if name == "tls":
+        find("openssl")
     return name
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import Process, run
+from tests.support.programs import find
 
 # After the last packet: time for the kernel to hand it over.
 SETTLE_S = 0.5
@@ -18,10 +18,7 @@ SETTLE_S = 0.5
 
 def program() -> str:
     """Return its path; skip loudly when it is missing or may not listen."""
-    path = shutil.which("tshark")
-    if path is None:
-        pytest.skip("tshark is not installed: nobody watched (apt-get install tshark)")
-    return path
+    return find("tshark")
 
 
 @contextmanager
